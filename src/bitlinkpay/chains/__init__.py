@@ -1,0 +1,1 @@
+"""Chains: stateless adapters that know no merchant and no database."""

@@ -1,0 +1,85 @@
+"""Networks and assets as frozen values: what an operator configures in a registry row, never what a chain says."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Family(StrEnum):
+    """Which adapter speaks to the network."""
+
+    EVM = "evm"
+    TRON = "tron"
+    BITCOIN = "bitcoin"
+    SOLANA = "solana"
+    TON = "ton"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One chain that money moves on.
+
+    Attributes:
+        id: one lower-case word, such as `tron`.
+        title: the name people know, such as `BNB Smart Chain`.
+        family: the adapter; also the key family whose addresses it shares (all EVM networks share addresses).
+        chain_id: the chain's own numeric id (EIP-155 for EVM), 0 where the family has none.
+        genesis: hash of block 0 as the family spells hashes, or "" where unknown; checked at connect.
+        wm_chain_id: `chain_id` of the SDK protocol.
+        block_time: the usual time between blocks.
+        confirmations: blocks on top that make a block final where the family counts them (Bitcoin), else 0:
+            the chain's own final tag decides.
+        final_after: the usual time from block to finality, for display only.
+        grace: how much later than `expires_at` a block's own time may be and still be in time.
+        testnet: True for test networks; changes address prefixes (`tb1…`, `0Q…`).
+    """
+
+    id: str
+    title: str
+    family: Family
+    chain_id: int
+    genesis: str
+    wm_chain_id: int
+    block_time: timedelta
+    confirmations: int
+    final_after: timedelta
+    grace: timedelta
+    testnet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A coin on a network, the unit of the books.
+
+    Attributes:
+        id: `symbol-network`, lower case, such as `usdt-tron`.
+        symbol: the ticker as shown, such as `USDT`.
+        network: id of the network.
+        standard: token standard as shown (`TRC20`), "" for a native coin.
+        contract: canonical address of the token contract, mint or jetton master; "" for the native coin.
+        wallet: TON only: our pinned jetton wallet for this master, canonical; else "".
+        decimals: digits of the base unit.
+        payable_decimals: digits that an asked amount may carry.
+        wm_coin_id: `coin_id` of the SDK protocol.
+        minimum_units: smaller transfers are recorded but never booked.
+        sanity_units: larger transfers are held for review.
+        payable: whether merchants may ask for it.
+    """
+
+    id: str
+    symbol: str
+    network: str
+    standard: str
+    contract: str
+    wallet: str
+    decimals: int
+    payable_decimals: int
+    wm_coin_id: int
+    minimum_units: int
+    sanity_units: int
+    payable: bool
+
+    @property
+    def is_native(self) -> bool:
+        """Say whether this is the network's own coin."""
+        return self.contract == ""
