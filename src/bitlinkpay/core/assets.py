@@ -27,11 +27,13 @@ class Network:
         genesis: hash of block 0 as the family spells hashes, or "" where unknown; checked at connect.
         wm_chain_id: `chain_id` of the SDK protocol.
         block_time: the usual time between blocks.
-        confirmations: blocks on top that make a block final where the family counts them (Bitcoin), else 0:
-            the chain's own final tag decides.
+        confirmations: how many blocks, the transaction's own included, make it final where the family counts
+            them (Bitcoin), else 0: the chain's own final tag decides.
         final_after: the usual time from block to finality, for display only.
         grace: how much later than `expires_at` a block's own time may be and still be in time.
         testnet: True for test networks; changes address prefixes (`tb1…`, `0Q…`).
+        sandbox_lag: sandbox only: by how many blocks the newest final block of the simulated network trails the
+            newest one; where `confirmations` counts, that decides instead.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Network:
     final_after: timedelta
     grace: timedelta
     testnet: bool = False
+    sandbox_lag: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Asset:
 
     Attributes:
         id: `symbol-network`, lower case, such as `usdt-tron`.
-        symbol: the ticker as shown, such as `USDT`.
+        symbol: the ticker on the wire and in configuration, such as `USDT`.
         network: id of the network.
         standard: token standard as shown (`TRC20`), "" for a native coin.
         contract: canonical address of the token contract, mint or jetton master; "" for the native coin.
@@ -64,6 +67,8 @@ class Asset:
         minimum_units: smaller transfers are recorded but never booked.
         sanity_units: larger transfers are held for review.
         payable: whether merchants may ask for it.
+        title: what people read where it differs from the symbol, such as `GRAM (TON)`; "" for the symbol itself.
+        aliases: other tickers that a merchant may write for it, such as `GRAM`.
     """
 
     id: str
@@ -78,6 +83,13 @@ class Asset:
     minimum_units: int
     sanity_units: int
     payable: bool
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def ticker(self) -> str:
+        """Return the ticker as people read it."""
+        return self.title or self.symbol
 
     @property
     def is_native(self) -> bool:
