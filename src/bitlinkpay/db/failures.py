@@ -1,0 +1,62 @@
+"""What a failed statement means for the unit of work it was part of."""
+
+from enum import Enum, auto
+
+import asyncpg
+
+
+class Failure(Enum):
+    """The closed set of meanings."""
+
+    RERUN = auto()  # the server undid the transaction and another try may succeed
+    LOST = auto()  # the connection is gone and the transaction with it; reconnect and try again
+    BUSY = auto()  # a limit of time or room was hit; trying again at once makes it worse
+    UNKNOWN = auto()  # the connection went away while COMMIT was under way
+    FINAL = auto()  # anything else
+
+
+_RERUN = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    # A migration changed a table under a prepared statement; the driver has dropped its cache by now.
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
+)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    ConnectionError,
+)
+_BUSY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+)
+_DOUBTFUL_AT_COMMIT = ("08007", "40003")
+
+
+def classify(error: BaseException, *, is_closed: bool) -> Failure:
+    """Say what an error means that came before COMMIT was sent; `is_closed` tells whether the connection is gone."""
+    if isinstance(error, _RERUN):
+        return Failure.RERUN
+    if isinstance(error, _LOST):
+        return Failure.LOST
+    if isinstance(error, _BUSY):
+        return Failure.BUSY
+    if is_closed and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+        return Failure.LOST
+    return Failure.FINAL
+
+
+def failure_at_commit(error: BaseException) -> Failure:
+    """Say what an error means that came after COMMIT was sent.
+
+    An ERROR of the server is a definite no (a deferred constraint, a serialization failure). A FATAL or a broken connection says nothing.
+    """
+    is_answer = isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
+    if is_answer and getattr(error, "sqlstate", "") not in _DOUBTFUL_AT_COMMIT:
+        return classify(error, is_closed=False)
+    return Failure.UNKNOWN

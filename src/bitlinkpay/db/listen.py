@@ -1,0 +1,75 @@
+"""LISTEN on one direct connection per process. A notification is a hint: who only polls stays correct."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import asyncpg
+
+Callback = Callable[[str], None]
+
+_PAUSE_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_PULSE_S = 30.0
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Keeps one connection listening on all channels asked for, and connects again by itself.
+
+    After each connect every callback is called once with an empty payload, because notifications sent meanwhile are lost.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._callbacks: dict[str, list[Callback]] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def add(self, channel: str, callback: Callback) -> None:
+        """Call `callback(payload)` for each notification on `channel`; returns once the connection listens or has failed once."""
+        self._callbacks.setdefault(channel, []).append(callback)
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._stay(), name="listen")
+
+    async def close(self) -> None:
+        """Stop listening."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _stay(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._hear()
+                failures = 0
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("lost the LISTEN connection, polling until it is back: %s", error)
+            await asyncio.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
+            failures += 1
+
+    async def _hear(self) -> None:
+        connection = await asyncpg.connect(
+            self._dsn, timeout=10, server_settings={"application_name": "bitlinkpay listen"}
+        )
+        connection.add_termination_listener(lambda _: self._changed.set())
+        heard: set[str] = set()
+        try:
+            while not connection.is_closed():
+                self._changed.clear()
+                for channel in [name for name in self._callbacks if name not in heard]:
+                    await connection.add_listener(channel, self._deliver)
+                    heard.add(channel)
+                    self._deliver(connection, 0, channel, "")
+                try:
+                    await asyncio.wait_for(self._changed.wait(), _PULSE_S)
+                except TimeoutError:
+                    await connection.execute("SELECT 1", timeout=_PULSE_S)  # finds a peer that vanished without a word
+        finally:
+            connection.terminate()
+
+    def _deliver(self, _connection: object, _pid: int, channel: str, payload: str) -> None:
+        for callback in self._callbacks.get(channel, ()):
+            callback(payload)

@@ -1,0 +1,312 @@
+"""Connections, transactions and the one retry helper.
+
+Nothing here relies on the state of a session, so that transaction poolers work: every transaction opens with its own limits.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Protocol, Self, TypeVar
+
+import asyncpg
+import msgspec
+
+from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.db.failures import Failure, classify, failure_at_commit
+from bitlinkpay.db.listen import Listener
+from bitlinkpay.db.rows import Tx
+
+__all__ = ["Database", "Limits", "OutcomeUnknown", "Tx", "savepoint"]
+
+T = TypeVar("T")
+
+_ATTEMPTS = 6
+_PAUSE_S = 0.02
+_CONNECT_S = 10.0
+_from_json = msgspec.json.Decoder(float_hook=Decimal)
+_JSONB_VERSION = b"\x01"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection was lost while COMMIT was under way: the work is done entirely or not at all, and only its key can tell."""
+
+    code = "database.outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long one transaction may take, enforced by the server."""
+
+    statement: timedelta = timedelta(seconds=15)
+    lock: timedelta = timedelta(seconds=5)
+    idle: timedelta = timedelta(seconds=15)
+
+
+class _Pool(Protocol):
+    async def acquire(self, *, timeout: float | None = None) -> "_Connection": ...
+    async def release(self, connection: "_Connection") -> None: ...
+    async def close(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+class _Connection(Tx, Protocol):
+    def is_closed(self) -> bool: ...
+    def terminate(self) -> None: ...
+
+
+class Database:
+    """A pool of connections to one database as one role."""
+
+    def __init__(self, pool: _Pool, listener: Listener, limits: Limits) -> None:
+        self._pool = pool
+        self._listener = listener
+        settings = _local_settings(limits)
+        self._begin = f"BEGIN; {settings}"
+        self._begin_reader = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}"
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        size: int = 4,
+        limits: Limits | None = None,
+        statement_cache_size: int = 200,
+        listen_dsn: str | None = None,
+        application_name: str = "bitlinkpay",
+    ) -> Self:
+        """Connect to PostgreSQL 15 or later, embedded or external.
+
+        Args:
+            dsn: `postgresql://role:password@host:port/database?...`, or `?host=/folder` for a socket.
+            size: most connections; small pools are faster here than large ones.
+            limits: limits of each transaction.
+            statement_cache_size: 0 behind a transaction pooler that cannot keep prepared statements apart.
+            listen_dsn: a direct connection string for LISTEN where `dsn` leads to a pooler.
+            application_name: what the server shows in `pg_stat_activity`.
+
+        Raises:
+            Unavailable: nobody answers, or the role may not connect.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=size,
+                timeout=_CONNECT_S,
+                statement_cache_size=statement_cache_size,
+                max_inactive_connection_lifetime=300,
+                init=_teach_json,
+                reset=_leave_as_is,
+                server_settings={"application_name": application_name, "timezone": "UTC"},
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"cannot connect to PostgreSQL: {error}") from error
+        return cls(pool, Listener(listen_dsn or dsn), limits or Limits())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Run the block in one transaction: commit at its end, roll back when it raises. No retry.
+
+        Raises:
+            OutcomeUnknown: the connection was lost at COMMIT.
+            Unavailable: no connection within 10 s.
+        """
+        connection = await self._acquire()
+        try:
+            await connection.execute(self._begin)
+            try:
+                yield connection
+            except BaseException:
+                await _rollback(connection)
+                raise
+            await _commit(connection)
+        finally:
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[Tx]:
+        """Run the block in a read-only transaction that sees one moment throughout.
+
+        Raises:
+            Unavailable: no connection within 10 s.
+        """
+        connection = await self._acquire()
+        try:
+            await connection.execute(self._begin_reader)
+            try:
+                yield connection
+            finally:
+                await _rollback(connection)
+        finally:
+            await self._pool.release(connection)
+
+    async def unit(
+        self,
+        work: Callable[[Tx], Awaitable[T]],
+        *,
+        races: Collection[str] = (),
+        resolve: Callable[[Tx], Awaitable[T | None]] | None = None,
+    ) -> T:
+        """Run `work` in a transaction and return its result; run it again, whole, when the server undid it or went away before COMMIT.
+
+        At most six tries with growing pauses. `work` must not do anything outside of the transaction.
+
+        Args:
+            work: the unit of work.
+            races: names of unique constraints whose violation means that another was faster, so that a second run finds its row.
+            resolve: looks the work up by its idempotency key after a COMMIT of unknown outcome; what it finds is the result.
+
+        Raises:
+            OutcomeUnknown: COMMIT was sent, no answer came and `resolve` did not find the work.
+            Unavailable: the tries are used up, a limit of time was hit, or no connection could be had.
+        """
+        last: BaseException | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await _pause(attempt)
+            try:
+                return await self._once(work, races)
+            except _Again as again:
+                last = again.__cause__
+            except _Unreachable as unreachable:
+                last = unreachable
+            except OutcomeUnknown:
+                found = await self._find(resolve)
+                if found is None:
+                    raise
+                return found
+        raise Unavailable(f"the database refused the work {_ATTEMPTS} times: {last}") from last
+
+    async def listen(self, channel: str, callback: Callable[[str], None]) -> None:
+        """Call `callback(payload)` at each notification, and with "" after each (re)connect. A hint only: keep polling too."""
+        await self._listener.add(channel, callback)
+
+    async def close(self) -> None:
+        """Close all connections; a second call does nothing."""
+        await self._listener.close()
+        try:
+            async with asyncio.timeout(5):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _find(self, resolve: Callable[[Tx], Awaitable[T | None]] | None) -> T | None:
+        if resolve is None:
+            return None
+        try:
+            return await self.unit(resolve)
+        except Unavailable:
+            return None
+
+    async def _once(self, work: Callable[[Tx], Awaitable[T]], races: Collection[str]) -> T:
+        connection = await self._acquire()
+        try:
+            try:
+                await connection.execute(self._begin)
+                result = await work(connection)
+                await _commit(connection)
+            except OutcomeUnknown:
+                raise
+            except BaseException as error:
+                failure = classify(error, is_closed=connection.is_closed())
+                await _rollback(connection)
+                if failure is Failure.BUSY:
+                    raise Unavailable(f"the database is busy: {error}") from error
+                if failure in (Failure.RERUN, Failure.LOST) or _lost_race(error, races):
+                    raise _Again from error
+                raise
+            return result
+        finally:
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> _Connection:
+        try:
+            return await self._pool.acquire(timeout=_CONNECT_S)
+        except TimeoutError as error:
+            raise Unavailable(f"no connection to the database became free within {_CONNECT_S:.0f} s") from error
+        except (OSError, asyncpg.PostgresError) as error:
+            raise _Unreachable(f"cannot reach the database: {error}") from error
+
+
+@asynccontextmanager
+async def savepoint(tx: Tx) -> AsyncIterator[None]:
+    """Undo only the block's own statements when it raises; the transaction goes on."""
+    await tx.execute("SAVEPOINT step")
+    try:
+        yield
+    except BaseException:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await tx.execute("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
+        raise
+    await tx.execute("RELEASE SAVEPOINT step")
+
+
+class _Again(Exception):  # noqa: N818 - never leaves this module
+    """The unit of work may run again; the cause says why."""
+
+
+class _Unreachable(Unavailable):
+    """No connection could be made."""
+
+
+def _lost_race(error: BaseException, races: Collection[str]) -> bool:
+    return isinstance(error, asyncpg.UniqueViolationError) and getattr(error, "constraint_name", None) in races
+
+
+async def _commit(connection: _Connection) -> None:
+    if connection.is_closed():
+        raise ConnectionResetError("the connection was lost before COMMIT")
+    try:
+        tag = await connection.execute("COMMIT")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        if failure_at_commit(error) is Failure.UNKNOWN:
+            connection.terminate()
+            raise OutcomeUnknown(f"the connection was lost at COMMIT: {error}") from error
+        raise
+    assert tag == "COMMIT", "the work went on after a failed statement, so the server rolled it back"
+
+
+async def _rollback(connection: _Connection) -> None:
+    try:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+    except BaseException as error:
+        connection.terminate()
+        if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+            raise
+
+
+async def _pause(attempt: int) -> None:
+    longest_ms = int(_PAUSE_S * 1000) << attempt
+    await asyncio.sleep((longest_ms + secrets.randbelow(longest_ms + 1)) / 2000)
+
+
+def _local_settings(limits: Limits) -> str:
+    values = {
+        "statement_timeout": limits.statement,
+        "lock_timeout": limits.lock,
+        "idle_in_transaction_session_timeout": limits.idle,
+    }
+    return "; ".join(f"SET LOCAL {name} = {value // timedelta(milliseconds=1)}" for name, value in values.items())
+
+
+async def _teach_json(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: _JSONB_VERSION + msgspec.json.encode(value),
+        decoder=lambda data: _from_json.decode(data[1:]),
+        format="binary",
+    )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=msgspec.json.encode, decoder=_from_json.decode, format="binary"
+    )
+
+
+async def _leave_as_is(_connection: asyncpg.Connection) -> None:
+    """Skip the driver's reset of the session: no transaction leaves anything behind in it."""

