@@ -1,0 +1,80 @@
+"""The public half of our keys: everything that hands out addresses, nothing that can spend."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import msgspec
+
+from bitlinkpay.core.errors import Invalid
+
+FIRST_POOL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAddress:
+    """A Solana address derived ahead: `m/44'/501'/index'/0'`, base58."""
+
+    index: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Public keys of one seed.
+
+    Attributes:
+        fingerprint: 32 hex digits over the keys below: which seed, by which derivation rules.
+        evm: extended public key of `m/44'/60'/0'`; deposit addresses stand at `/0/index` below it.
+        tron: the same of `m/44'/195'/0'`.
+        bitcoin: the same of `m/84'/0'/0'`.
+        bitcoin_testnet: the same of `m/84'/1'/0'`, in `tpub` form.
+        ton_key: Ed25519 public key of `m/44'/607'/0'`, hex.
+        ton_wallet: raw address of its highload wallet v3.
+        solana_zero: the Solana address of index 0, part of the identity.
+        solana: the first addresses of the pool.
+        floors: per key family the lowest index that may still be handed out, set by a restore: a lost database
+            may have handed out more than the backup knew of.
+    """
+
+    fingerprint: str
+    evm: str
+    tron: str
+    bitcoin: str
+    bitcoin_testnet: str
+    ton_key: str
+    ton_wallet: str
+    solana_zero: str
+    solana: tuple[PoolAddress, ...] = ()
+    floors: dict[str, int] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Return the fingerprint that these keys have."""
+        keys = (
+            self.evm,
+            self.tron,
+            self.bitcoin,
+            self.bitcoin_testnet,
+            self.ton_key,
+            self.ton_wallet,
+            self.solana_zero,
+        )
+        return hashlib.sha256("\n".join(("bitlinkpay key ring 1", *keys)).encode()).hexdigest()[:32]
+
+    def to_json(self) -> bytes:
+        """Return the ring as JSON text."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "KeyRing":
+        """Read the ring back.
+
+        Raises:
+            Invalid: not a key ring, or its keys are not those of its fingerprint.
+        """
+        try:
+            ring = msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as error:
+            raise Invalid(f"not a key ring: {error}") from None
+        if ring.digest() != ring.fingerprint:
+            raise Invalid("the key ring's keys are not those of its fingerprint")
+        return ring

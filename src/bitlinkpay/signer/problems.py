@@ -1,0 +1,101 @@
+"""What the signer may refuse."""
+
+from pathlib import Path
+
+from bitlinkpay.core.errors import Conflict, Invalid, NotFound, Problem, Unavailable
+
+
+class SignerExists(Conflict):
+    """A seed or a backup already stands where one was to be written."""
+
+    code = "signer.exists"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists already and is never overwritten; name another place")
+
+
+class SignerMissing(NotFound):
+    """The folder holds no sealed seed, or the named file is not there."""
+
+    code = "signer.missing"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not there; run `bitlinkpay signer init` or `bitlinkpay signer restore` first")
+
+
+class LooseFile(Invalid):
+    """A file or folder of secrets is open to other users."""
+
+    code = "signer.loose_file"
+
+    def __init__(self, path: Path, mode: int) -> None:
+        super().__init__(f"{path} has mode {mode:04o}: other users may read it; run `chmod go-rwx` on it")
+
+
+class BadUnlock(Invalid):
+    """No passphrase or key file was given, or it has not the required form."""
+
+    code = "signer.bad_unlock"
+
+
+class WrongUnlock(Invalid):
+    """The file is intact, but this passphrase or key file does not open it."""
+
+    code = "signer.wrong_passphrase"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"the passphrase or key file does not open {path}")
+
+
+class DamagedFile(Invalid):
+    """A sealed file is not in the form that we write, or its content was altered."""
+
+    code = "signer.damaged_file"
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is damaged or was altered ({what}); use another copy")
+
+
+class KeysDiffer(Invalid):
+    """The seed opens, but yields other keys than the file was written for."""
+
+    code = "signer.keys_differ"
+
+    def __init__(self, *, written: str, derived: str) -> None:
+        super().__init__(
+            f"the seed yields key ring {derived[:8]}, the file was written for {written[:8]}:"
+            " this program derives keys by other rules than the one that wrote it"
+        )
+
+
+class SelfTestFailed(Problem):
+    """A known answer came out wrong: no key of this machine may be trusted."""
+
+    code = "signer.self_test"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"known-answer test {name!r} failed: the key libraries on this machine are broken")
+
+
+class SignerBusy(Conflict):
+    """Another process serves this signer folder or writes to it."""
+
+    code = "signer.busy"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"another process holds {path}; stop it first")
+
+
+class SignerUnreachable(Unavailable):
+    """The signer process does not answer on its socket."""
+
+    code = "signer.unreachable"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the signer does not answer on {path} ({why})")
+
+
+class SignerRefused(Invalid):
+    """The signer process understood the request and refused it."""
+
+    code = "signer.refused"
