@@ -6,18 +6,18 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.support.clock import ManualClock
+from tests.support.server import TestServer
 
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
 from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.db.migrate import Migration, list_migrations, migrate
 from bitlinkpay.db.pool import Database
-from tests.support.clock import ManualClock
-from tests.support.server import TestServer
 
 _TEMPLATE = "template_migrated"
 _SERVER = pytest.StashKey[TestServer]()
@@ -54,7 +54,7 @@ async def _migrate_what_works(dsn: str) -> None:
             await migrate(dsn, [*plan, migration])
             plan.append(migration)
         except asyncpg.PostgresError as error:
-            print(f"SKIPPED BROKEN MIGRATION {migration.name}: {error}", file=sys.stderr)
+            sys.stderr.write(f"SKIPPED BROKEN MIGRATION {migration.name}: {error}\n")
 
 
 @pytest.hookimpl(optionalhook=True)

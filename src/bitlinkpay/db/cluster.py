@@ -1,7 +1,7 @@
 """Creation and configuration of the embedded cluster.
 
-Authentication is `peer` on the socket, with a map: the user that runs the platform may be the roles of the platform,
-the server's own user may be the superuser, nobody else gets in. TCP is off unless asked for, and then SCRAM on loopback.
+Authentication is `peer` on the socket, with a map: the user that runs the platform may be the platform's roles, the
+server's own user may be the superuser, nobody else gets in. TCP is off unless asked for, then SCRAM on loopback.
 """
 
 import shutil

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: one direct child process per data folder.
 
-The server dies with its supervisor (the kernel sends it a fast shutdown), and a supervisor that starts again finds every committed row.
+The server dies with its supervisor (the kernel sends it a fast shutdown), and a supervisor that starts again finds
+every committed row.
 Roles: `bitlinkpay_owner` owns the schema and migrates, `bitlinkpay_app` does everything else.
 """
 
@@ -105,7 +106,7 @@ class EmbeddedPostgres:
         return self._process.pid
 
     def dsn(self, role: str, database: str = DATABASE) -> str:
-        """Return the connection string of a role; any process of the same user may ask, the server's supervisor or not."""
+        """Return the connection string of a role; any process of the same user may ask, not only the supervisor."""
         host = quote(str(find_sockets(find_root(self.data_dir))), safe="/")
         return f"postgresql://{role}@/{database}?host={host}&port={self._options.tcp_port or PORT}"
 

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 import asyncpg
+from asyncpg.exceptions import InterfaceError, OutdatedSchemaCacheError, PostgresError
 
 
 class Failure(Enum):
@@ -20,7 +21,7 @@ _RERUN = (
     asyncpg.DeadlockDetectedError,
     # A migration changed a table under a prepared statement; the driver has dropped its cache by now.
     asyncpg.InvalidCachedStatementError,
-    asyncpg.OutdatedSchemaCacheError,
+    OutdatedSchemaCacheError,
 )
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -46,7 +47,7 @@ def classify(error: BaseException, *, is_closed: bool) -> Failure:
         return Failure.LOST
     if isinstance(error, _BUSY):
         return Failure.BUSY
-    if is_closed and isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+    if is_closed and isinstance(error, PostgresError | InterfaceError | OSError):
         return Failure.LOST
     return Failure.FINAL
 
@@ -54,9 +55,10 @@ def classify(error: BaseException, *, is_closed: bool) -> Failure:
 def failure_at_commit(error: BaseException) -> Failure:
     """Say what an error means that came after COMMIT was sent.
 
-    An ERROR of the server is a definite no (a deferred constraint, a serialization failure). A FATAL or a broken connection says nothing.
+    An ERROR of the server is a definite no (a deferred constraint, a serialization failure). A FATAL or a broken
+    connection says nothing.
     """
-    is_answer = isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
+    is_answer = isinstance(error, PostgresError) and getattr(error, "severity_en", None) == "ERROR"
     if is_answer and getattr(error, "sqlstate", "") not in _DOUBTFUL_AT_COMMIT:
         return classify(error, is_closed=False)
     return Failure.UNKNOWN

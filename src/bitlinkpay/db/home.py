@@ -12,9 +12,10 @@
         ├── binaries-18-X/    only as root: the programs, readable by the server's user
         └── postgres.log      and postgres.log.1
 
-PostgreSQL refuses to run as root. Root therefore drops to a system user, and everything root writes lies in folders that root owns,
-so that the server's user cannot lead root astray with a symbolic link. The mode of a folder that existed before is never changed:
-where the server's user cannot enter one above, the home moves to a shelter such as `/var/lib/bitlinkpay/<id>`.
+PostgreSQL refuses to run as root. Root therefore drops to a system user, and everything root writes lies in folders
+that root owns, so that the server's user cannot lead root astray with a symbolic link. The mode of a folder that
+existed before is never changed: where the server's user cannot enter one above, the home moves to a shelter such as
+`/var/lib/bitlinkpay/<id>`.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What an earlier server left behind: a lock file that lies, or processes that still run.
 
-PostgreSQL itself believes that any live process with the recorded id is its predecessor, which in a container, where ids start over,
-keeps it from starting for ever. Here a process counts only if it runs `postgres` inside this very cluster.
+PostgreSQL itself believes that any live process with the recorded id is its predecessor, which in a container, where
+ids start over, keeps it from starting for ever. Here a process counts only if it runs `postgres` in this very cluster.
 """
 
 import os
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bitlinkpay.core.errors import Unavailable
@@ -21,8 +22,8 @@ def server_processes(cluster: Path) -> list[int]:
     if not sys.platform.startswith("linux"):
         recorded = read_pid(cluster)
         return [recorded] if recorded is not None and _is_postgres(recorded) else []
-    place = str(cluster.resolve())
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdecimal() and _works_in(entry, place)]
+    place = cluster.resolve()
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _works_in(entry, place)]
 
 
 def read_pid(cluster: Path) -> int | None:
@@ -40,15 +41,16 @@ def is_ready(cluster: Path, pid: int) -> bool:
 def await_end(cluster: Path, *, patience_s: float) -> None:
     """Wait until no server process of this cluster is left, and stop those that stay.
 
-    A server whose supervisor was killed has been told to stop by the kernel and writes its last checkpoint. The signals grow from a
-    fast shutdown to an immediate one, which PostgreSQL recovers from; nothing here ever kills a process of another cluster.
+    A server whose supervisor was killed has been told to stop by the kernel and writes its last checkpoint. The signals
+    grow from a fast shutdown to an immediate one, which PostgreSQL recovers from; no process of another cluster is ever
+    touched.
 
     Raises:
         Unavailable: processes remain that could not be stopped.
     """
-    for sent in (None, signal.SIGINT, signal.SIGQUIT):
-        for pid in server_processes(cluster) if sent else []:
-            _send(pid, sent)
+    for number in (None, signal.SIGINT, signal.SIGQUIT):
+        if number is not None:
+            _send(server_processes(cluster), number)
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             if not server_processes(cluster):
@@ -60,8 +62,8 @@ def await_end(cluster: Path, *, patience_s: float) -> None:
 def disown_lock_files(cluster: Path, sockets: Path) -> None:
     """Make lock files of a dead server harmless. Call only after `await_end`.
 
-    `postmaster.pid` is not removed: it also names the shared memory by which PostgreSQL finds surviving backends. Its process id is
-    replaced by ours: PostgreSQL takes the id of its own parent for stale, and still checks the memory.
+    `postmaster.pid` is not removed: it also names the shared memory by which PostgreSQL finds surviving backends. Its
+    process id is replaced by ours: PostgreSQL takes the id of its own parent for stale, and still checks the memory.
     """
     lines = _read_lines(cluster)
     if lines:
@@ -79,9 +81,9 @@ def _read_lines(cluster: Path) -> list[str]:
         return []
 
 
-def _works_in(entry: str, place: str) -> bool:
+def _works_in(process: Path, place: Path) -> bool:
     try:
-        return os.readlink(f"/proc/{entry}/cwd") == place and Path(os.readlink(f"/proc/{entry}/exe")).name == "postgres"
+        return (process / "cwd").readlink() == place and (process / "exe").readlink().name == "postgres"
     except OSError:  # ended meanwhile, a zombie, or another user's process
         return False
 
@@ -91,8 +93,7 @@ def _is_postgres(pid: int) -> bool:
     return Path(listed.stdout.strip()).name == "postgres"
 
 
-def _send(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+def _send(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import asyncpg
+from asyncpg.exceptions import InterfaceError, PostgresError
+
+from bitlinkpay.db.driver import connect
 
 Callback = Callable[[str], None]
 
@@ -16,7 +18,8 @@ _log = logging.getLogger(__name__)
 class Listener:
     """Keeps one connection listening on all channels asked for, and connects again by itself.
 
-    After each connect every callback is called once with an empty payload, because notifications sent meanwhile are lost.
+    After each connect every callback is called once with an empty payload, because notifications sent meanwhile are
+    lost.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -25,8 +28,8 @@ class Listener:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def add(self, channel: str, callback: Callback) -> None:
-        """Call `callback(payload)` for each notification on `channel`; returns once the connection listens or has failed once."""
+    def add(self, channel: str, callback: Callback) -> None:
+        """Call `callback(payload)` for each notification on `channel`, beginning soon; returns at once."""
         self._callbacks.setdefault(channel, []).append(callback)
         self._changed.set()
         if self._task is None:
@@ -45,15 +48,13 @@ class Listener:
             try:
                 await self._hear()
                 failures = 0
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
                 _log.warning("lost the LISTEN connection, polling until it is back: %s", error)
             await asyncio.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
             failures += 1
 
     async def _hear(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn, timeout=10, server_settings={"application_name": "bitlinkpay listen"}
-        )
+        connection = await connect(self._dsn, timeout=10, server_settings={"application_name": "bitlinkpay listen"})
         connection.add_termination_listener(lambda _: self._changed.set())
         heard: set[str] = set()
         try:
@@ -66,7 +67,9 @@ class Listener:
                 try:
                     await asyncio.wait_for(self._changed.wait(), _PULSE_S)
                 except TimeoutError:
-                    await connection.execute("SELECT 1", timeout=_PULSE_S)  # finds a peer that vanished without a word
+                    await asyncio.wait_for(
+                        connection.execute("SELECT 1"), _PULSE_S
+                    )  # finds a peer that vanished without a word
         finally:
             connection.terminate()
 

@@ -1,7 +1,8 @@
 """Schema migrations: numbered SQL files of the package, each applied once, in order, in a transaction of its own.
 
-A file that was applied never changes: its SHA-256 is recorded and compared at every start. Files must stay compatible with the release
-before them (add, never rename or drop in the same release), because both run side by side during a deployment.
+A file that was applied never changes: its SHA-256 is recorded and compared at every start. Files must stay compatible
+with the release before them (add, never rename or drop in the same release), because both run side by side during a
+deployment.
 """
 
 import hashlib
@@ -12,10 +13,11 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from importlib.resources import files
 
-import asyncpg
+from asyncpg.exceptions import InsufficientPrivilegeError, LockNotAvailableError, PostgresError
 
 from bitlinkpay.core.errors import Conflict, Unavailable
 from bitlinkpay.db.cluster import APP_ROLE
+from bitlinkpay.db.driver import Connection, connect
 
 # Tables that the platform only ever adds to; a table whose comment starts with `append-only` is one too.
 _APPEND_ONLY = ("ledger_entries", "ledger_postings", "*_events", "delivery_attempts")
@@ -68,9 +70,10 @@ async def migrate(
     app_role: str = APP_ROLE,
     lock_timeout: timedelta = timedelta(seconds=3),
 ) -> list[str]:
-    """Bring the schema up to this release, renew the grants of the application role and return the names applied now.
+    """Bring the schema up to this release, renew the grants of the application role, return the names applied now.
 
-    Several may call it at once: each file is applied by one of them. Names that only the database knows belong to a newer release beside us.
+    Several may call it at once: each file is applied by one of them. Names that only the database knows belong to a
+    newer release beside us.
 
     Args:
         owner_dsn: connection string of the role that owns the schema, direct, not through a pooler.
@@ -80,33 +83,38 @@ async def migrate(
 
     Raises:
         Conflict: an applied file was changed, or a new file sorts before an applied one.
-        Unavailable: the database cannot be reached, a table stayed locked, or the role is missing and the owner may not create it.
+        Unavailable: the database cannot be reached, a table stayed locked, or the role is missing and the owner may not
+            create it.
     """
     plan = list(list_migrations() if migrations is None else migrations)
     try:
-        connection = await asyncpg.connect(
-            owner_dsn, timeout=10, server_settings={"application_name": "bitlinkpay migrate"}
-        )
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        connection = await connect(owner_dsn, timeout=10, server_settings={"application_name": "bitlinkpay migrate"})
+    except (OSError, TimeoutError, PostgresError) as error:
         raise Unavailable(f"cannot connect to PostgreSQL as the schema's owner: {error}") from error
     try:
-        applied: list[str] = []
-        while (name := await _apply_next(connection, plan, lock_timeout)) is not None:
-            applied.append(name)
-        async with _turn(connection, lock_timeout):
-            await _ensure_role(connection, app_role)
-            await _grant(connection, app_role)
-        return applied
-    except asyncpg.LockNotAvailableError as error:
+        return await _catch_up(connection, plan, app_role, lock_timeout)
+    except LockNotAvailableError as error:
         raise Unavailable(
-            f"a table that a migration changes is in use ({error}); nothing was changed, try again"
+            f"a table that a migration changes is in use ({error}); that file was undone, try again"
         ) from error
     finally:
         await connection.close()
 
 
+async def _catch_up(
+    connection: Connection, plan: Sequence[Migration], app_role: str, lock_timeout: timedelta
+) -> list[str]:
+    applied: list[str] = []
+    while (name := await _apply_next(connection, plan, lock_timeout)) is not None:
+        applied.append(name)
+    async with _turn(connection, lock_timeout):
+        await _ensure_role(connection, app_role)
+        await _grant(connection, app_role)
+    return applied
+
+
 @asynccontextmanager
-async def _turn(connection: asyncpg.Connection, lock_timeout: timedelta) -> AsyncIterator[None]:
+async def _turn(connection: Connection, lock_timeout: timedelta) -> AsyncIterator[None]:
     """Open a transaction that no other migrator's overlaps."""
     async with connection.transaction():
         await connection.execute(
@@ -117,7 +125,7 @@ async def _turn(connection: asyncpg.Connection, lock_timeout: timedelta) -> Asyn
         yield
 
 
-async def _apply_next(connection: asyncpg.Connection, plan: Sequence[Migration], lock_timeout: timedelta) -> str | None:
+async def _apply_next(connection: Connection, plan: Sequence[Migration], lock_timeout: timedelta) -> str | None:
     async with _turn(connection, lock_timeout):
         await connection.execute(_RECORD)
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")
@@ -126,7 +134,7 @@ async def _apply_next(connection: asyncpg.Connection, plan: Sequence[Migration],
             return None
         try:
             await connection.execute(pending.sql)
-        except asyncpg.PostgresError as error:
+        except PostgresError as error:
             error.add_note(f"in migration {pending.name}")
             raise
         await connection.execute(
@@ -150,18 +158,18 @@ def _check(applied: dict[str, str], plan: Sequence[Migration]) -> Migration | No
     return next((migration for migration in plan if migration.name not in applied), None)
 
 
-async def _ensure_role(connection: asyncpg.Connection, role: str) -> None:
+async def _ensure_role(connection: Connection, role: str) -> None:
     if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         return
     try:
         await connection.execute(f"CREATE ROLE {_identifier(role)} LOGIN")
-    except asyncpg.InsufficientPrivilegeError as error:
+    except InsufficientPrivilegeError as error:
         raise Unavailable(
             f"the role {role} is missing and this user may not create it; let an administrator create it"
         ) from error
 
 
-async def _grant(connection: asyncpg.Connection, role: str) -> None:
+async def _grant(connection: Connection, role: str) -> None:
     rows = await connection.fetch(
         """SELECT relname, coalesce(obj_description(oid, 'pg_class'), '') AS comment FROM pg_class
            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname"""

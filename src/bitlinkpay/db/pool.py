@@ -1,6 +1,7 @@
 """Connections, transactions and the one retry helper.
 
-Nothing here relies on the state of a session, so that transaction poolers work: every transaction opens with its own limits.
+Nothing here relies on the state of a session, so that transaction poolers work: every transaction opens with its own
+limits.
 """
 
 import asyncio
@@ -10,15 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
-import asyncpg
 import msgspec
+from asyncpg.exceptions import InterfaceError, PostgresError, UniqueViolationError
 
 from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.db.driver import Connection, Pool, Tx, create_pool
 from bitlinkpay.db.failures import Failure, classify, failure_at_commit
 from bitlinkpay.db.listen import Listener
-from bitlinkpay.db.rows import Tx
 
 __all__ = ["Database", "Limits", "OutcomeUnknown", "Tx", "savepoint"]
 
@@ -32,7 +33,7 @@ _JSONB_VERSION = b"\x01"
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection was lost while COMMIT was under way: the work is done entirely or not at all, and only its key can tell."""
+    """The connection was lost while COMMIT was under way: all of the work is done or none; only its key can tell."""
 
     code = "database.outcome_unknown"
 
@@ -46,22 +47,10 @@ class Limits:
     idle: timedelta = timedelta(seconds=15)
 
 
-class _Pool(Protocol):
-    async def acquire(self, *, timeout: float | None = None) -> "_Connection": ...
-    async def release(self, connection: "_Connection") -> None: ...
-    async def close(self) -> None: ...
-    def terminate(self) -> None: ...
-
-
-class _Connection(Tx, Protocol):
-    def is_closed(self) -> bool: ...
-    def terminate(self) -> None: ...
-
-
 class Database:
     """A pool of connections to one database as one role."""
 
-    def __init__(self, pool: _Pool, listener: Listener, limits: Limits) -> None:
+    def __init__(self, pool: Pool, listener: Listener, limits: Limits) -> None:
         self._pool = pool
         self._listener = listener
         settings = _local_settings(limits)
@@ -93,7 +82,7 @@ class Database:
             Unavailable: nobody answers, or the role may not connect.
         """
         try:
-            pool = await asyncpg.create_pool(
+            pool = await create_pool(
                 dsn,
                 min_size=1,
                 max_size=size,
@@ -104,7 +93,7 @@ class Database:
                 reset=_leave_as_is,
                 server_settings={"application_name": application_name, "timezone": "UTC"},
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
             raise Unavailable(f"cannot connect to PostgreSQL: {error}") from error
         return cls(pool, Listener(listen_dsn or dsn), limits or Limits())
 
@@ -152,14 +141,17 @@ class Database:
         races: Collection[str] = (),
         resolve: Callable[[Tx], Awaitable[T | None]] | None = None,
     ) -> T:
-        """Run `work` in a transaction and return its result; run it again, whole, when the server undid it or went away before COMMIT.
+        """Run `work` in a transaction, and again as a whole when the server undid it or went away; return its result.
 
-        At most six tries with growing pauses. `work` must not do anything outside of the transaction.
+        At most six tries with growing pauses, and none once COMMIT was sent. `work` must not do anything outside of the
+        transaction.
 
         Args:
             work: the unit of work.
-            races: names of unique constraints whose violation means that another was faster, so that a second run finds its row.
-            resolve: looks the work up by its idempotency key after a COMMIT of unknown outcome; what it finds is the result.
+            races: names of unique constraints whose violation means that another was faster, so that a second run finds
+                its row.
+            resolve: looks the work up by its idempotency key after a COMMIT of unknown outcome; what it finds is the
+                result.
 
         Raises:
             OutcomeUnknown: COMMIT was sent, no answer came and `resolve` did not find the work.
@@ -183,8 +175,8 @@ class Database:
         raise Unavailable(f"the database refused the work {_ATTEMPTS} times: {last}") from last
 
     async def listen(self, channel: str, callback: Callable[[str], None]) -> None:
-        """Call `callback(payload)` at each notification, and with "" after each (re)connect. A hint only: keep polling too."""
-        await self._listener.add(channel, callback)
+        """Call `callback(payload)` at each notification, and with "" after each connect. Only a hint: keep polling."""
+        self._listener.add(channel, callback)
 
     async def close(self) -> None:
         """Close all connections; a second call does nothing."""
@@ -224,12 +216,12 @@ class Database:
         finally:
             await self._pool.release(connection)
 
-    async def _acquire(self) -> _Connection:
+    async def _acquire(self) -> Connection:
         try:
             return await self._pool.acquire(timeout=_CONNECT_S)
         except TimeoutError as error:
             raise Unavailable(f"no connection to the database became free within {_CONNECT_S:.0f} s") from error
-        except (OSError, asyncpg.PostgresError) as error:
+        except (OSError, PostgresError) as error:
             raise _Unreachable(f"cannot reach the database: {error}") from error
 
 
@@ -240,13 +232,13 @@ async def savepoint(tx: Tx) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        with suppress(PostgresError, InterfaceError, OSError):
             await tx.execute("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
         raise
     await tx.execute("RELEASE SAVEPOINT step")
 
 
-class _Again(Exception):  # noqa: N818 - never leaves this module
+class _Again(Exception):
     """The unit of work may run again; the cause says why."""
 
 
@@ -255,15 +247,15 @@ class _Unreachable(Unavailable):
 
 
 def _lost_race(error: BaseException, races: Collection[str]) -> bool:
-    return isinstance(error, asyncpg.UniqueViolationError) and getattr(error, "constraint_name", None) in races
+    return isinstance(error, UniqueViolationError) and getattr(error, "constraint_name", None) in races
 
 
-async def _commit(connection: _Connection) -> None:
+async def _commit(connection: Connection) -> None:
     if connection.is_closed():
         raise ConnectionResetError("the connection was lost before COMMIT")
     try:
         tag = await connection.execute("COMMIT")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (PostgresError, InterfaceError, OSError, TimeoutError) as error:
         if failure_at_commit(error) is Failure.UNKNOWN:
             connection.terminate()
             raise OutcomeUnknown(f"the connection was lost at COMMIT: {error}") from error
@@ -271,13 +263,13 @@ async def _commit(connection: _Connection) -> None:
     assert tag == "COMMIT", "the work went on after a failed statement, so the server rolled it back"
 
 
-async def _rollback(connection: _Connection) -> None:
+async def _rollback(connection: Connection) -> None:
     try:
         if not connection.is_closed():
             await connection.execute("ROLLBACK")
     except BaseException as error:
         connection.terminate()
-        if not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError):
+        if not isinstance(error, PostgresError | InterfaceError | OSError):
             raise
 
 
@@ -295,7 +287,7 @@ def _local_settings(limits: Limits) -> str:
     return "; ".join(f"SET LOCAL {name} = {value // timedelta(milliseconds=1)}" for name, value in values.items())
 
 
-async def _teach_json(connection: asyncpg.Connection) -> None:
+async def _teach_json(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
@@ -308,5 +300,5 @@ async def _teach_json(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _leave_as_is(_connection: asyncpg.Connection) -> None:
+async def _leave_as_is(_connection: Connection) -> None:
     """Skip the driver's reset of the session: no transaction leaves anything behind in it."""
