@@ -47,6 +47,15 @@ class WrongUnlock(Invalid):
         super().__init__(f"the passphrase or key file does not open {path}")
 
 
+class NoMemory(Unavailable):
+    """The machine cannot spare the memory that stretching a passphrase takes."""
+
+    code = "signer.no_memory"
+
+    def __init__(self, memory: int) -> None:
+        super().__init__(f"stretching the passphrase takes {memory >> 20} MiB of memory for a moment; make room")
+
+
 class DamagedFile(Invalid):
     """A sealed file is not in the form that we write, or its content was altered."""
 

@@ -17,7 +17,7 @@ from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 
 from bitlinkpay.signer.files import read_private, write_new
-from bitlinkpay.signer.problems import BadUnlock, DamagedFile, WrongUnlock
+from bitlinkpay.signer.problems import BadUnlock, DamagedFile, NoMemory, WrongUnlock
 
 PASSPHRASE_VARIABLE = "BITLINKPAY_SIGNER_PASSPHRASE"  # noqa: S105 (the name of a variable)
 SHORTEST_PASSPHRASE = 12
@@ -175,16 +175,17 @@ def unseal(path: Path, purpose: Purpose, unlock: Unlock) -> Content:
 
     Raises:
         WrongUnlock: another passphrase or key file sealed it.
+        NoMemory: the machine cannot spare what stretching the passphrase takes.
         DamagedFile, LooseFile, SignerMissing: as `read_sealed`, or box and clear text disagree.
     """
     sealed = read_sealed(path, purpose)
     try:
         key = _stretch(unlock.material, sealed.salt, operations=sealed.operations, memory=sealed.memory)
         content = msgspec.json.decode(secret.SecretBox(key).decrypt(sealed.box), type=Content)
+    except ValueError:  # a salt or box of impossible length, impossible work, or foreign content
+        raise DamagedFile(path, "its content has not our form") from None
     except CryptoError:
         raise WrongUnlock(path) from None
-    except ValueError:  # a salt or box of impossible length, or foreign content in a box of our key
-        raise DamagedFile(path, "its content has not our form") from None
     shown = (sealed.purpose, sealed.fingerprint, sealed.made_at)
     if (content.purpose, content.fingerprint, content.made_at) != shown:
         raise DamagedFile(path, "what it shows is not what it holds")
@@ -192,5 +193,9 @@ def unseal(path: Path, purpose: Purpose, unlock: Unlock) -> Content:
 
 
 def _stretch(material: bytes, salt: bytes, *, operations: int, memory: int) -> bytes:
-    key: bytes = pwhash.argon2id.kdf(secret.SecretBox.KEY_SIZE, material, salt, opslimit=operations, memlimit=memory)
+    size = secret.SecretBox.KEY_SIZE
+    try:
+        key: bytes = pwhash.argon2id.kdf(size, material, salt, opslimit=operations, memlimit=memory)
+    except RuntimeError:
+        raise NoMemory(memory) from None
     return key
