@@ -1,0 +1,56 @@
+"""The one place where problems become answers: HTTP status and body for people and REST, codes for the SDK protocol."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from bitlinkpay.core.errors import Kind, Problem
+
+HTTP_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
+    {
+        Kind.INVALID: 422,
+        Kind.NOT_FOUND: 404,
+        Kind.CONFLICT: 409,
+        Kind.FORBIDDEN: 403,
+        Kind.LIMITED: 429,
+        Kind.UNAVAILABLE: 503,
+    }
+)
+
+WM_CODE: Final[Mapping[Kind, int]] = MappingProxyType(
+    {
+        Kind.INVALID: 400,
+        Kind.NOT_FOUND: 404,
+        Kind.CONFLICT: 409,
+        Kind.FORBIDDEN: 403,
+        Kind.LIMITED: 429,
+        Kind.UNAVAILABLE: 503,
+    }
+)
+"""Inner `code` of the SDK protocol, always at HTTP 200: clients only ask whether it is 0, people read it."""
+
+
+def http_status(problem: Problem) -> int:
+    """Return the HTTP status of a refusal."""
+    return HTTP_STATUS[problem.kind]
+
+
+def problem_body(problem: Problem, request_id: str) -> dict[str, str | None]:
+    """Return the body of a refusal: `type` (kind), `code` (`noun.reason`), `message`, `param`, `request_id`."""
+    return {
+        "type": problem.kind.value,
+        "code": problem.code,
+        "message": problem.message,
+        "param": problem.param,
+        "request_id": request_id,
+    }
+
+
+def wm_code(problem: Problem) -> int:
+    """Return the inner `code` of a refusal."""
+    return WM_CODE[problem.kind]
+
+
+def wm_message(problem: Problem) -> str:
+    """Return the inner `msg` of a refusal: the stable code first, then the sentence (the SDKs show nothing else)."""
+    return f"{problem.code}: {problem.message}"
