@@ -60,6 +60,10 @@ class KeyRing:
         )
         return hashlib.sha256("\n".join(("bitlinkpay key ring 1", *keys)).encode()).hexdigest()[:32]
 
+    def tag_secret(self) -> bytes:
+        """Return what scrambles TON tags: the same after each restore, unknown to who sees addresses and tags only."""
+        return hashlib.sha256(f"bitlinkpay ton tags 1\n{self.ton_key}\n{self.evm}".encode()).digest()
+
     def to_json(self) -> bytes:
         """Return the ring as JSON text."""
         return msgspec.json.encode(self)

@@ -1,0 +1,1 @@
+"""Which address belongs to whom: indexes and tags handed out once, derived from public keys only."""
