@@ -132,8 +132,8 @@ async def record(tx: Tx, results: Sequence[Result]) -> list[UUID]:
         """
         with given as (
             select * from unnest($1::uuid[], $2::uuid[], $3::integer[], $4::timestamptz[], $5::timestamptz[],
-                                 $6::text[], $7::jsonb[], $8::integer[], $9::jsonb[], $10::text[], $11::text[], $12::text[],
-                                 $13::text[], $14::integer[], $15::timestamptz[])
+                                 $6::text[], $7::jsonb[], $8::integer[], $9::jsonb[], $10::text[], $11::text[],
+                                 $12::text[], $13::text[], $14::integer[], $15::timestamptz[])
             as given (merchant_id, delivery_id, attempt, started_at, finished_at, url, request_headers, response_status,
                       response_headers, response_body, error, outcome, state, step, next_at)
         ), logged as (
