@@ -67,6 +67,11 @@ class Seal:
     nonce: str
     sign: str
 
+    @property
+    def digest(self) -> bytes:
+        """Return 32 bytes that no other seal has."""
+        return hashlib.sha256(f"{self.ts_ms}|{self.nonce}|{self.sign}|{self.broker}".encode()).digest()
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

@@ -129,13 +129,23 @@ class WmProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be read as the protocol answers everything, at HTTP 200, and hang up.
 
-        Nothing is written while an earlier request of the connection is unanswered: answers must not change places.
+        Nothing is written while an earlier request of the connection is owed its answer: answers keep their places.
         """
-        if self.cycle is None or self.cycle.response_complete:
+        if self._is_owed_nothing():
             body = turn_away(OuterCode.ROUTE, msg)
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
             self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+
+    def _is_owed_nothing(self) -> bool:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        if self.pipeline or cycle.response_started or not cycle.more_body:
+            return False
+        cycle.disconnected = True  # the broken request is this one: it gets this answer, the app's would be a second
+        cycle.message_event.set()
+        return True
 
     def _arm(self) -> None:
         self._deadline = self.loop.call_later(self._limits.head_s, self._late)

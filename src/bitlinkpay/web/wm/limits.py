@@ -1,0 +1,48 @@
+"""Limits per merchant and per certificate, in this process's memory: rate of requests, and failures of envelopes."""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+_SECOND: Final = 1_000_000_000
+_KEYS_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `burst` at once, refilled by `per_second`."""
+
+    per_second: int
+    burst: int
+
+    def __post_init__(self) -> None:
+        assert self.per_second > 0
+        assert self.burst > 0
+
+
+class Buckets(Generic[K]):
+    """One token bucket a key, kept as the time at which it will be full again (no timer, no sweep).
+
+    A key costs one number, and a full bucket costs none: it is forgotten when the table grows.
+    """
+
+    def __init__(self, rate: Rate, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._step = _SECOND // rate.per_second
+        self._depth = self._step * rate.burst
+        self._now = now_ns
+        self._full_at: dict[K, int] = {}
+
+    def wait_s(self, key: K) -> int:
+        """Return 0 when a token is there, else the whole seconds until one is."""
+        lacking = self._full_at.get(key, 0) - self._now() + self._step - self._depth
+        return -(-lacking // _SECOND) if lacking > 0 else 0
+
+    def take(self, key: K) -> None:
+        """Take a token, even one that is not there yet."""
+        now = self._now()
+        if len(self._full_at) >= _KEYS_MAX:
+            self._full_at = {other: full_at for other, full_at in self._full_at.items() if full_at > now}
+        self._full_at[key] = max(self._full_at.get(key, 0), now) + self._step
