@@ -13,7 +13,7 @@ class IllegalMove(Exception):
     """An event that the table does not list for the current state."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `Machine[S, E](...)` sets `__orig_class__`, which breaks on a frozen slotted class
 class Machine(Generic[S, E]):
     """All allowed moves of one noun: `(state, event) -> state`. What is not listed is refused."""
 
