@@ -43,6 +43,8 @@ def check_url(text: str, policy: UrlPolicy, *, param: str = "callback_url") -> s
         raise ForbiddenUrl(f"the URL must begin with {' or '.join(_shown(policy))}", param=param)
     if "@" in parts.netloc or parts.netloc.endswith(":"):
         raise ForbiddenUrl("the URL may carry neither user information nor an empty port", param=param)
+    if "[" in parts.netloc and ":" not in (parts.hostname or ""):
+        raise ForbiddenUrl("only an IPv6 address stands in brackets", param=param)
     host = _checked_host(parts.hostname or "", policy, param)
     port = _DEFAULT_PORT[parts.scheme] if port is None else port
     if not policy.admits_port(port):
