@@ -1,0 +1,1 @@
+"""What a test merchant may do to simulated networks and to the clock."""
