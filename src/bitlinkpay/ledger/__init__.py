@@ -1,0 +1,1 @@
+"""The books: every money move of the platform, double entry per asset."""
