@@ -5,12 +5,12 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.webhooks.corpus import ADDRESSES, HOSTS, URLS
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.webhooks.model import ForbiddenUrl
 from bitlinkpay.webhooks.policy import LOOPBACK, UrlPolicy, live_policy, sandbox_policy
 from bitlinkpay.webhooks.urls import check_url, endpoint_of
-from tests.webhooks.corpus import ADDRESSES, HOSTS, URLS
 
 LIVE = live_policy()
 SANDBOX = sandbox_policy()
