@@ -69,6 +69,7 @@ class Asset:
         payable: whether merchants may ask for it.
         title: what people read where it differs from the symbol, such as `GRAM (TON)`; "" for the symbol itself.
         aliases: other tickers that a merchant may write for it, such as `GRAM`.
+        payer_fee_cents: what sending it usually costs the payer, in US cents, for display and order; 0 for unknown.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Asset:
     payable: bool
     title: str = ""
     aliases: tuple[str, ...] = ()
+    payer_fee_cents: int = 0
 
     @property
     def ticker(self) -> str:

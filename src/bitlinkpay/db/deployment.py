@@ -2,19 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from bitlinkpay.core.errors import Conflict
 from bitlinkpay.core.ids import new_uuid7
+from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.driver import Tx
-
-
-class Mode(StrEnum):
-    """What a deployment is for; set at its creation, for ever."""
-
-    SANDBOX = "sandbox"
-    LIVE = "live"
 
 
 class WrongMode(Conflict):

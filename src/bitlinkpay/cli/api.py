@@ -1,0 +1,21 @@
+"""`bitlinkpay api`: the merchant API and the hosted pages of a deployment; any number may run."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+import uvloop
+
+from bitlinkpay.app import run_api
+from bitlinkpay.cli.console import add_data_dir, find_deployment, start_log
+from bitlinkpay.supervisor import READY_LINE
+
+
+def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """Serve until terminated."""
+    add_data_dir(parser)
+    settings = find_deployment(parser.parse_args(words).data_dir)
+    start_log(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_api(settings, lambda: print(READY_LINE, flush=True)))
+    return 0

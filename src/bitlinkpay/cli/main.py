@@ -1,0 +1,83 @@
+"""`bitlinkpay COMMAND ...`: finds the command's module and turns problems into one line and an exit code."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from bitlinkpay import __version__
+from bitlinkpay.core.errors import Problem
+
+# A table and not imports: a supervisor must not carry what only the API needs.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "serve": ("serve", "run everything: PostgreSQL, signer, API, pages, workers"),
+        "demo": ("demo", "watch an order being paid, from nothing, in a throw-away sandbox"),
+        "api": ("api", "run the merchant API and the pages of a deployment"),
+        "worker": ("worker", "run the watchers, callbacks and schedules of a deployment"),
+        "signer": ("signer", "init | backup | restore | status | serve: the holder of the keys"),
+        "migrate": ("migrate", "bring the database schema up to this release"),
+        "merchant": ("merchant", "create | show | list | revoke | set-fee | set-policy | rotate-secret"),
+        "order": ("order", "show an order by source id or order id"),
+        "unassigned": ("unassigned", "list | accept | credit | release odd money"),
+        "balance": ("balance", "show what a merchant is owed"),
+        "ledger": ("ledger", "check the books"),
+        "webhook": ("webhook", "list | show | resend callbacks"),
+        "sandbox": ("sandbox", "pay | mine | reorg | clock on simulated networks"),
+        "chains": ("chains", "status of every network and endpoint"),
+        "registry": ("registry", "check a file of networks and assets"),
+    }
+)
+
+_EXIT_PROBLEM: Final = 1
+_EXIT_USAGE: Final = 2
+
+Run = Callable[[argparse.ArgumentParser, Sequence[str]], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 1 after a problem (one line on stderr), or 2 for wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0 if words else _EXIT_USAGE
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    if words[0] not in COMMANDS:
+        print(f"bitlinkpay: no command {words[0]!r}; see `bitlinkpay --help`", file=sys.stderr)
+        return _EXIT_USAGE
+    module, summary = COMMANDS[words[0]]
+    parser = argparse.ArgumentParser(prog=f"bitlinkpay {words[0]}", description=summary)
+    run: Run = importlib.import_module(f"bitlinkpay.cli.{module}").run
+    return _guarded(run, parser, words[1:])
+
+
+def _guarded(run: Run, parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    try:
+        return run(parser, words)
+    except Problem as problem:
+        print(f"bitlinkpay: {problem.message}", file=sys.stderr)
+        return _EXIT_PROBLEM
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 130
+
+
+def _overview() -> str:
+    lines = [f"  {name:12} {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"BitLink Pay {__version__}: a crypto payment platform",
+            "",
+            *lines,
+            "",
+            "`bitlinkpay COMMAND --help` tells more. Every command finds the deployment by --data-dir,",
+            "BITLINKPAY_DATA_DIR or a bitlinkpay.toml in the current folder.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""`bitlinkpay migrate`: bring the schema up to this release."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+from bitlinkpay.app import connect, database_dsns
+from bitlinkpay.cli.console import add_data_dir, find_deployment
+from bitlinkpay.db.deployment import claim_mode
+from bitlinkpay.db.migrate import migrate
+from bitlinkpay.settings import Settings
+
+
+def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """Apply what is missing and claim the deployment's mode."""
+    add_data_dir(parser)
+    settings = find_deployment(parser.parse_args(words).data_dir)
+    for name in asyncio.run(_migrate(settings)):
+        print(f"applied {name}")
+    return 0
+
+
+async def _migrate(settings: Settings) -> list[str]:
+    owner_dsn, _ = database_dsns(settings)
+    applied = await migrate(owner_dsn)
+    database = await connect(settings)
+    try:
+        await database.unit(lambda tx: claim_mode(tx, settings.mode))
+    finally:
+        await database.close()
+    return applied

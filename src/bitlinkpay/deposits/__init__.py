@@ -1,0 +1,1 @@
+"""Deposits: what arrived on the chains, block by block, and how far each arrival is towards credit."""

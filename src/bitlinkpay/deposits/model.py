@@ -1,0 +1,130 @@
+"""A deposit (one transfer to us), its state table, and the watcher's cursor."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from bitlinkpay.chains.base import Arrival
+from bitlinkpay.core.fsm import Machine
+from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
+
+
+class DepositState(StrEnum):
+    """How far an arrival is: only the finality rule and the screening verdict move it on."""
+
+    SEEN = "seen"
+    FINAL = "final"
+    SCREENED = "screened"
+    CREDITED = "credited"
+    UNASSIGNED = "unassigned"
+    QUARANTINED = "quarantined"
+    DROPPED = "dropped"
+    REVERSED = "reversed"
+
+
+class DepositEvent(StrEnum):
+    """What happened to an arrival."""
+
+    SEEN = "seen"
+    FINALIZED = "finalized"
+    PASSED = "passed"  # screening found nothing
+    HELD = "held"  # screening or a sanity rule holds it back
+    CREDITED = "credited"
+    PUT_ASIDE = "put_aside"  # odd money: unassigned with its label
+    DROPPED = "dropped"  # its block left the chain before credit
+    REVERSED = "reversed"  # its block left the chain after credit
+    RELEASED = "released"  # a person let quarantined money go on
+
+
+_S, _E = DepositState, DepositEvent
+
+DEPOSIT: Final = Machine[DepositState, DepositEvent](
+    "deposit",
+    MappingProxyType(
+        {
+            (_S.SEEN, _E.FINALIZED): _S.FINAL,
+            (_S.SEEN, _E.DROPPED): _S.DROPPED,
+            (_S.FINAL, _E.PASSED): _S.SCREENED,
+            (_S.FINAL, _E.HELD): _S.QUARANTINED,
+            (_S.FINAL, _E.DROPPED): _S.DROPPED,
+            (_S.SCREENED, _E.CREDITED): _S.CREDITED,
+            (_S.SCREENED, _E.PUT_ASIDE): _S.UNASSIGNED,
+            (_S.UNASSIGNED, _E.CREDITED): _S.CREDITED,
+            (_S.UNASSIGNED, _E.REVERSED): _S.REVERSED,
+            (_S.QUARANTINED, _E.RELEASED): _S.UNASSIGNED,
+            (_S.QUARANTINED, _E.REVERSED): _S.REVERSED,
+            (_S.CREDITED, _E.REVERSED): _S.REVERSED,
+        }
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """One arrival, as stored.
+
+    Attributes:
+        position: stable place inside the transaction, see `chains.base.Transfer`.
+        merchant_id: None for money whose owner is unknown (TON without a tag).
+        first_block_at: time of the first block that ever held this transfer; sticks through reorganisations.
+        label: why it did not complete its order, "" otherwise.
+        fee_units: the fee booked when credited.
+    """
+
+    deposit_id: DepositId
+    network: str
+    height: int
+    block_hash: str
+    txid: str
+    position: str
+    asset: str
+    source: str
+    target: str
+    tag: str
+    units: int
+    arrival: Arrival
+    merchant_id: MerchantId | None
+    payin_id: PayinId | None
+    state: DepositState
+    label: str
+    fee_units: int
+    first_block_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a network has been read without a gap, and under whose lease."""
+
+    network: str
+    height: int
+    hash: str
+    time: datetime
+    final_height: int
+    reconciled_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to move one network's cursor until `until`."""
+
+    network: str
+    token: UUID
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """An address of ours that a transfer arrived at; `payin_id` is None for a shared wallet."""
+
+    target: str
+    tag: str
+    merchant_id: MerchantId | None
+    payin_id: PayinId | None
+
+
+class LostLease(Exception):
+    """Another watcher moved this network's cursor or took its lease: the work at hand is thrown away."""

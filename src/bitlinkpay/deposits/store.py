@@ -1,0 +1,487 @@
+"""Every SQL statement about cursors, the block journal and deposits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from bitlinkpay.chains.base import Arrival, Block, BlockRef
+from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
+from bitlinkpay.db.driver import Row, Tx
+from bitlinkpay.deposits.model import Cursor, Deposit, DepositEvent, DepositState, Lease, LostLease, Watched
+
+
+def _cursor(row: Row) -> Cursor:
+    return Cursor(
+        row["network"], row["height"], row["hash"], row["block_at"], row["final_height"], row["reconciled_height"]
+    )
+
+
+def _deposit(row: Row) -> Deposit:
+    return Deposit(
+        deposit_id=DepositId(row["deposit_id"]),
+        network=row["network"],
+        height=row["height"],
+        block_hash=row["block_hash"],
+        txid=row["txid"],
+        position=row["position"],
+        asset=row["asset"],
+        source=row["source"],
+        target=row["target"],
+        tag=row["tag"],
+        units=int(row["units"]),
+        arrival=Arrival(row["arrival"]),
+        merchant_id=MerchantId(row["merchant_id"]) if row["merchant_id"] else None,
+        payin_id=PayinId(row["payin_id"]) if row["payin_id"] else None,
+        state=DepositState(row["state"]),
+        label=row["label"],
+        fee_units=int(row["fee_units"]),
+        first_block_at=row["first_block_at"],
+        seen_at=row["seen_at"],
+    )
+
+
+async def find_cursor(tx: Tx, network: str) -> Cursor | None:
+    """Return how far a network has been read, or None before its first start."""
+    row = await tx.fetchrow("select * from cursors where network = $1", network)
+    return _cursor(row) if row else None
+
+
+async def list_cursors(tx: Tx) -> list[Cursor]:
+    """Return the cursor of every network that was ever read."""
+    return [_cursor(row) for row in await tx.fetch("select * from cursors order by network")]
+
+
+async def begin(tx: Tx, network: str, start: BlockRef, now: datetime) -> None:
+    """Place a network's cursor at its first start; does nothing later."""
+    await tx.execute(
+        """
+        with placed as (
+            insert into cursors (network, height, hash, block_at, final_height, reconciled_height, updated_at)
+            values ($1, $2, $3, $4, $2, $2, $5)
+            on conflict (network) do nothing
+            returning network
+        )
+        insert into blocks (network, height, hash, parent, block_at)
+        select network, $2, $3, '', $4 from placed
+        """,
+        network,
+        start.height,
+        start.hash,
+        start.time,
+        now,
+    )
+
+
+async def take_lease(tx: Tx, *, network: str, token: UUID, now: datetime, life: timedelta) -> Lease | None:
+    """Take or renew the lease of a network, or return None while another holder's lease lives.
+
+    `now` is wall time: a sandbox clock must not end leases.
+    """
+    until = await tx.fetchval(
+        """
+        update cursors set lease_token = $2, lease_until = $4
+        where network = $1 and (lease_token = $2 or lease_until is null or lease_until < $3)
+        returning lease_until
+        """,
+        network,
+        token,
+        now,
+        now + life,
+    )
+    return Lease(network, token, until) if until else None
+
+
+async def advance(tx: Tx, lease: Lease, *, parent: str, last: Block, final_height: int, now: datetime) -> None:
+    """Move the cursor from the block `parent` to `last`.
+
+    Raises:
+        LostLease: the cursor stands elsewhere or another watcher holds the lease.
+    """
+    moved = await tx.fetchval(
+        """
+        update cursors
+        set height = $4, hash = $5, block_at = $6, final_height = greatest(final_height, $7), updated_at = $8
+        where network = $1 and lease_token = $2 and hash = $3
+        returning height
+        """,
+        lease.network,
+        lease.token,
+        parent,
+        last.height,
+        last.hash,
+        last.time,
+        final_height,
+        now,
+    )
+    if moved is None:
+        raise LostLease(lease.network)
+
+
+async def hold_lease(tx: Tx, lease: Lease, *, final_height: int) -> None:
+    """Lock the cursor row and note the final height without moving the cursor.
+
+    Raises:
+        LostLease: another watcher holds the lease.
+    """
+    held = await tx.fetchval(
+        """
+        update cursors set final_height = greatest(final_height, $3)
+        where network = $1 and lease_token = $2
+        returning height
+        """,
+        lease.network,
+        lease.token,
+        final_height,
+    )
+    if held is None:
+        raise LostLease(lease.network)
+
+
+async def set_reconciled(tx: Tx, lease: Lease, height: int) -> None:
+    """Note the height up to which balances were compared with the chain."""
+    await tx.execute(
+        """
+        update cursors set reconciled_height = greatest(reconciled_height, $3)
+        where network = $1 and lease_token = $2
+        """,
+        lease.network,
+        lease.token,
+        height,
+    )
+
+
+async def write_journal(tx: Tx, network: str, blocks: Sequence[Block]) -> None:
+    """Append verified blocks to the journal."""
+    await tx.execute(
+        """
+        insert into blocks (network, height, hash, parent, block_at)
+        select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[])
+        """,
+        network,
+        [block.height for block in blocks],
+        [block.hash for block in blocks],
+        [block.parent for block in blocks],
+        [block.time for block in blocks],
+    )
+
+
+async def prune_journal(tx: Tx, network: str, below: int) -> None:
+    """Forget journal rows far below finality; deposits keep their own block hash."""
+    await tx.execute("delete from blocks where network = $1 and height < $2", network, below)
+
+
+async def journal_block(tx: Tx, network: str, height: int) -> BlockRef | None:
+    """Return the highest journal block at or below `height`."""
+    row = await tx.fetchrow(
+        "select height, hash, block_at from blocks where network = $1 and height <= $2 order by height desc limit 1",
+        network,
+        height,
+    )
+    return BlockRef(row["height"], row["hash"], row["block_at"]) if row else None
+
+
+async def match(tx: Tx, key_family: str, targets: Sequence[str], tags: Sequence[str]) -> list[Watched]:
+    """Find which of these (target, tag) pairs are ours; a shared wallet also answers for tags it does not know."""
+    rows = await tx.fetch(
+        """
+        with arrived as (select distinct target, tag from unnest($2::text[], $3::text[]) as t (target, tag))
+        select arrived.target, arrived.tag, ours.merchant_id, ours.payin_id
+        from arrived
+        join lateral (
+            select merchant_id, payin_id, a.tag
+            from addresses a
+            where a.key_family = $1 and a.address = arrived.target and a.tag in (arrived.tag, '')
+            order by a.tag = arrived.tag desc
+            limit 1
+        ) ours on true
+        """,
+        key_family,
+        targets,
+        tags,
+    )
+    return [Watched(row["target"], row["tag"], row["merchant_id"], row["payin_id"]) for row in rows]
+
+
+async def insert(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> list[Deposit]:
+    """Record arrivals; those already recorded in the same block are left out of the answer.
+
+    `first_block_at` becomes the earliest block time that ever held the same transfer.
+    """
+    if not deposits:
+        return []
+    rows = await tx.fetch(
+        """
+        with arrived as (
+            select * from unnest(
+                $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::text[], $10::text[], $11::numeric[], $12::text[], $13::uuid[], $14::uuid[], $15::timestamptz[],
+                $16::text[]
+            ) as t (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units,
+                    arrival, merchant_id, payin_id, block_at, label)
+        )
+        insert into deposits (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag,
+            units, arrival, merchant_id, payin_id, state, label, first_block_at, seen_at, updated_at)
+        select deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units, arrival,
+            merchant_id, payin_id, 'seen', label,
+            least(block_at, (
+                select min(d.first_block_at) from deposits d
+                where d.network = arrived.network and d.txid = arrived.txid
+                    and d.position = arrived.position and d.target = arrived.target
+            )),
+            $17, $17
+        from arrived
+        on conflict do nothing
+        returning *
+        """,
+        [d.deposit_id for d in deposits],
+        [d.network for d in deposits],
+        [d.height for d in deposits],
+        [d.block_hash for d in deposits],
+        [d.txid for d in deposits],
+        [d.position for d in deposits],
+        [d.asset for d in deposits],
+        [d.source for d in deposits],
+        [d.target for d in deposits],
+        [d.tag for d in deposits],
+        [d.units for d in deposits],
+        [d.arrival.value for d in deposits],
+        [d.merchant_id for d in deposits],
+        [d.payin_id for d in deposits],
+        [d.first_block_at for d in deposits],
+        [d.label for d in deposits],
+        now,
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def first_sightings(tx: Tx, network: str, txids: Sequence[str]) -> dict[tuple[str, str, str], datetime]:
+    """Return when transfers that a reorganisation dropped were first in a block, by (txid, position, target)."""
+    rows = await tx.fetch(
+        """
+        select txid, position, target, min(first_block_at) as first_block_at
+        from deposits where network = $1 and txid = any($2::text[])
+        group by txid, position, target
+        """,
+        network,
+        txids,
+    )
+    return {(row["txid"], row["position"], row["target"]): row["first_block_at"] for row in rows}
+
+
+async def finalize(tx: Tx, network: str, height: int, now: datetime) -> list[DepositId]:
+    """Move every seen deposit at or below a final height to `final`."""
+    rows = await tx.fetch(
+        """
+        update deposits set state = 'final', updated_at = $3
+        where network = $1 and state = 'seen' and height <= $2
+        returning deposit_id
+        """,
+        network,
+        height,
+        now,
+    )
+    return [DepositId(row["deposit_id"]) for row in rows]
+
+
+async def list_final(tx: Tx, network: str, limit: int) -> list[Deposit]:
+    """Return final deposits that wait for screening, oldest first."""
+    rows = await tx.fetch(
+        "select * from deposits where network = $1 and state = 'final' order by height, deposit_id limit $2",
+        network,
+        limit,
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def lock(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[Deposit]:
+    """Lock deposits in chain order (height, then order of sighting)."""
+    rows = await tx.fetch(
+        "select * from deposits where deposit_id = any($1::uuid[]) order by height, deposit_id for update", deposit_ids
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def lock_above(tx: Tx, network: str, height: int) -> list[Deposit]:
+    """Lock every living deposit in blocks above `height`."""
+    rows = await tx.fetch(
+        """
+        select * from deposits
+        where network = $1 and height > $2 and state not in ('dropped', 'reversed')
+        order by height, deposit_id for update
+        """,
+        network,
+        height,
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> None:
+    """Move the cursor back to an ancestor and forget the journal above it.
+
+    Raises:
+        LostLease: another watcher holds the lease.
+    """
+    moved = await tx.fetchval(
+        """
+        with back as (
+            update cursors
+            set height = $3, hash = $4, block_at = $5, updated_at = $6,
+                final_height = least(final_height, $3), reconciled_height = least(reconciled_height, $3)
+            where network = $1 and lease_token = $2
+            returning height
+        ), forgotten as (
+            delete from blocks where network = $1 and height > $3 and exists (select from back)
+        )
+        select height from back
+        """,
+        lease.network,
+        lease.token,
+        to.height,
+        to.hash,
+        to.time,
+        now,
+    )
+    if moved is None:
+        raise LostLease(lease.network)
+
+
+async def list_of_payins(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
+    """Return every deposit of these orders, in chain order."""
+    rows = await tx.fetch(
+        "select * from deposits where payin_id = any($1::uuid[]) order by height, deposit_id", payin_ids
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def list_put_aside(tx: Tx, merchant_id: MerchantId | None, limit: int) -> list[Deposit]:
+    """Return unassigned and quarantined money, newest first, of one merchant or of all."""
+    rows = await tx.fetch(
+        """
+        select * from deposits
+        where state in ('unassigned', 'quarantined') and ($1::uuid is null or merchant_id = $1)
+        order by deposit_id desc limit $2
+        """,
+        merchant_id,
+        limit,
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def find(tx: Tx, deposit_id: DepositId) -> Deposit | None:
+    """Return one deposit."""
+    row = await tx.fetchrow("select * from deposits where deposit_id = $1", deposit_id)
+    return _deposit(row) if row else None
+
+
+async def booked_units(tx: Tx, asset: str, targets: Sequence[str], height: int) -> dict[str, int]:
+    """Return the living units that arrived at each address up to a height, by address."""
+    rows = await tx.fetch(
+        """
+        select target, sum(units) as units from deposits
+        where asset = $1 and target = any($2::text[]) and height <= $3 and state not in ('dropped', 'reversed')
+        group by target
+        """,
+        asset,
+        targets,
+        height,
+    )
+    return {row["target"]: int(row["units"]) for row in rows}
+
+
+async def height_at(tx: Tx, network: str, at: datetime) -> int:
+    """Return the height of the last journal block not later than `at`, or of the oldest one kept."""
+    height = await tx.fetchval(
+        """
+        select coalesce(
+            (select max(height) from blocks where network = $1 and block_at <= $2),
+            (select min(height) from blocks where network = $1), 0)
+        """,
+        network,
+        at,
+    )
+    return int(height)
+
+
+async def standing(tx: Tx, network: str, blocks: Sequence[Block]) -> set[str]:
+    """Return the hashes of those blocks that stand in the journal."""
+    rows = await tx.fetch(
+        "select hash from blocks where network = $1 and height = any($2::bigint[]) and hash = any($3::text[])",
+        network,
+        [block.height for block in blocks],
+        [block.hash for block in blocks],
+    )
+    return {row["hash"] for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class DepositChange:
+    """One move of one deposit along its state table."""
+
+    deposit_id: DepositId
+    event: DepositEvent
+    before: DepositState
+    after: DepositState
+    label: str = ""
+    fee_units: int = 0
+    cause: str = ""
+
+
+async def save(tx: Tx, changes: Sequence[DepositChange], now: datetime) -> None:
+    """Write the last state of each changed deposit; each row must still be where its first change begins.
+
+    Raises:
+        AssertionError: a row was not in the expected state; the whole transaction is to be thrown away.
+    """
+    first = {change.deposit_id: change for change in reversed(changes)}
+    last = {change.deposit_id: change for change in changes}
+    done = await tx.fetch(
+        """
+        update deposits d set state = t.after, label = t.label, fee_units = t.fee_units, updated_at = $6
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::numeric[])
+            as t (deposit_id, before, after, label, fee_units)
+        where d.deposit_id = t.deposit_id and d.state = t.before
+        returning d.deposit_id
+        """,
+        list(last),
+        [first[key].before.value for key in last],
+        [last[key].after.value for key in last],
+        [last[key].label for key in last],
+        [last[key].fee_units for key in last],
+        now,
+    )
+    assert len(done) == len(last), "a deposit moved under our lock"
+    await write_events(tx, changes, now)
+
+
+async def write_events(tx: Tx, changes: Sequence[DepositChange], now: datetime) -> None:
+    """Append one event row a change, numbered per deposit."""
+    await tx.execute(
+        """
+        insert into deposit_events (deposit_id, seq, event, from_state, to_state, cause, at)
+        select t.deposit_id,
+            coalesce((select max(seq) from deposit_events e where e.deposit_id = t.deposit_id), 0)
+                + row_number() over (partition by t.deposit_id order by t.ord),
+            t.event, t.before, t.after, t.cause, $6
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+            with ordinality as t (deposit_id, event, before, after, cause, ord)
+        """,
+        [change.deposit_id for change in changes],
+        [change.event.value for change in changes],
+        [change.before.value for change in changes],
+        [change.after.value for change in changes],
+        [change.cause for change in changes],
+        now,
+    )
+
+
+async def payins_of(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[PayinId]:
+    """Return the orders that these deposits belong to, sorted."""
+    rows = await tx.fetch(
+        """
+        select distinct payin_id from deposits
+        where deposit_id = any($1::uuid[]) and payin_id is not null order by payin_id
+        """,
+        deposit_ids,
+    )
+    return [PayinId(row["payin_id"]) for row in rows]

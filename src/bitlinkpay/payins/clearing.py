@@ -1,0 +1,97 @@
+"""From final to settled: prove the money against the chain, screen its source, then write the end of it."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.registry import Registry
+from bitlinkpay.core.clock import Clock
+from bitlinkpay.core.ids import DepositId
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.db.pool import Database
+from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.model import Deposit
+from bitlinkpay.payins import settling
+from bitlinkpay.risk.model import Arrived, Screener, VerdictKind
+
+log = logging.getLogger(__name__)
+
+CLEARING_BATCH: Final = 500
+NOT_COVERED: Final = "the balance on the chain does not cover it"
+ABOVE_SANITY: Final = "larger than the asset's sanity limit"
+
+
+class Clearing:
+    """Moves a network's final deposits to their end. Nothing is open in the database while the chain is asked."""
+
+    def __init__(
+        self, *, database: Database, registry: Registry, chain: Chain, screener: Screener, clock: Clock
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._chain = chain
+        self._screener = screener
+        self._clock = clock
+
+    async def settle(self, network: str, height: int) -> int:
+        """Settle up to `CLEARING_BATCH` final deposits; return how many got their end.
+
+        Args:
+            network: id of the network.
+            height: a final height, at which balances are compared.
+        """
+        async with self._database.reader() as tx:
+            deposits = await deposits_store.list_final(tx, network, CLEARING_BATCH)
+        if not deposits:
+            return 0
+        held = await self._hold(deposits, height)
+        passed = await self._screen([d for d in deposits if d.deposit_id not in held], held)
+        now = self._clock.now()
+
+        async def work(tx: Tx) -> int:
+            return await settling.settle(tx, self._registry, passed=passed, held=held, now=now)
+
+        return await self._database.unit(work)
+
+    async def _hold(self, deposits: Sequence[Deposit], height: int) -> dict[DepositId, str]:
+        held = {d.deposit_id: ABOVE_SANITY for d in deposits if d.units > self._registry.assets[d.asset].sanity_units}
+        by_asset: dict[str, list[Deposit]] = defaultdict(list)
+        for deposit in deposits:
+            by_asset[deposit.asset].append(deposit)
+        for asset, group in by_asset.items():
+            for deposit_id in await self._uncovered(asset, group, height):
+                held.setdefault(deposit_id, NOT_COVERED)
+        return held
+
+    async def _uncovered(self, asset: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
+        targets = sorted({deposit.target for deposit in deposits})
+        async with self._database.reader() as tx:
+            booked = await deposits_store.booked_units(tx, asset, targets, height)
+        balances = await self._chain.balances(self._registry.assets[asset], targets, height)
+        short = {target for target, units in zip(targets, balances, strict=True) if units < booked.get(target, 0)}
+        for target in short:
+            log.critical("%s at %s: the chain holds less than the books; its new deposits are held", asset, target)
+        return [deposit.deposit_id for deposit in deposits if deposit.target in short]
+
+    async def _screen(self, deposits: Sequence[Deposit], held: dict[DepositId, str]) -> list[DepositId]:
+        verdicts = await self._screener.screen([_arrived(deposit) for deposit in deposits]) if deposits else ()
+        passed: list[DepositId] = []
+        for verdict in verdicts:
+            if verdict.kind is VerdictKind.CLEAR:
+                passed.append(verdict.deposit_id)
+            elif verdict.kind is VerdictKind.LISTED:
+                held[verdict.deposit_id] = verdict.reason
+        return passed
+
+
+def _arrived(deposit: Deposit) -> Arrived:
+    return Arrived(
+        deposit_id=deposit.deposit_id,
+        network=deposit.network,
+        txid=deposit.txid,
+        source=deposit.source,
+        asset=deposit.asset,
+        units=deposit.units,
+    )

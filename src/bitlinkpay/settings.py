@@ -1,0 +1,244 @@
+"""One frozen object from `bitlinkpay.toml` in the data folder, the environment and what `serve` was told."""
+
+import os
+import tomllib
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from bitlinkpay.core.errors import Invalid
+from bitlinkpay.core.mode import Mode
+
+CONFIG_FILE: Final = "bitlinkpay.toml"
+RUNNING_FILE: Final = "running.json"
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a port listens. `url` is how the outside reaches it; "" stands for the listening address itself."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """`dsn` and `owner_dsn` name an external PostgreSQL; empty means the embedded one."""
+
+    dsn: str = ""
+    owner_dsn: str = ""
+    pool_size: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """Endpoints of one network in a live deployment; a network without any is off.
+
+    Attributes:
+        endpoints: JSON-RPC URLs of independent operators.
+        quorum: how many must agree before anything is believed.
+        poll: seconds between looks at the head; 0 takes half the network's block time, at most 1 s.
+        finality: EVM: the block tag that decides what is final, `finalized` or `safe`.
+        proof: EVM: `recomputed` checks blocks against their own hash, `compared` only compares endpoints.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    quorum: int = 1
+    poll: float = 0
+    finality: str = "finalized"
+    proof: str = "recomputed"
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    """What merchant URLs may name besides public addresses on 443: networks in CIDR form, extra ports."""
+
+    allowed_networks: tuple[str, ...] = ()
+    allowed_ports: tuple[int, ...] = ()
+    is_http_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateSettings:
+    """`static` serves fixed prices (sandbox); otherwise the public tickers and the fiat reference are asked."""
+
+    is_static: bool = False
+    tickers: dict[str, str] = field(default_factory=dict)
+    fiat_reference: str = ""
+    refresh_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """`block_s`: seconds between the blocks that simulated networks mine by themselves; 0 means by hand only."""
+
+    block_s: float = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a process of the deployment needs to know."""
+
+    data_dir: Path
+    mode: Mode = Mode.SANDBOX
+    wm: Address = Address(port=8443)
+    web: Address = Address(port=8080)
+    hosts: tuple[str, ...] = ()
+    database: DatabaseSettings = DatabaseSettings()
+    networks: dict[str, NetworkSettings] = field(default_factory=dict)
+    registry_files: tuple[str, ...] = ()
+    callbacks: CallbackSettings = CallbackSettings()
+    rates: RateSettings = RateSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    screening_lists: tuple[str, ...] = ()
+    support_contact: str = ""
+    api_processes: int = 1
+    log_level: str = "INFO"
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Say whether networks are simulated and `w-test` is answered."""
+        return self.mode is Mode.SANDBOX
+
+    @property
+    def keys_dir(self) -> Path:
+        """Folder of the platform's CA, server certificate and envelope key."""
+        return self.data_dir / "keys"
+
+    @property
+    def signer_dir(self) -> Path:
+        """Folder of the sealed seed and the signer's socket."""
+        return self.data_dir / "signer"
+
+    @property
+    def signer_key_file(self) -> Path:
+        """Key file that opens the seed in an all-in-one deployment without a passphrase."""
+        return self.data_dir / "signer.key"
+
+    @property
+    def registry_paths(self) -> tuple[Path, ...]:
+        """Operator's registry files, relative names taken from the data folder."""
+        return tuple(self.data_dir / name for name in self.registry_files)
+
+    @property
+    def web_url(self) -> str:
+        """Base URL of hosted pages."""
+        return self.web.url or f"http://{self.web.host}:{self.web.port}"
+
+    def order_url(self, payin_id: UUID) -> str:
+        """Return the hosted page of an order."""
+        return f"{self.web_url}/pay/{payin_id.hex}"
+
+    @property
+    def wm_url(self) -> str:
+        """Base URL of the merchant API."""
+        return self.wm.url or f"https://{self.wm.host}:{self.wm.port}"
+
+    @property
+    def poll_of(self) -> dict[str, timedelta]:
+        """Configured pauses between looks at a network's head."""
+        return {name: timedelta(seconds=network.poll) for name, network in self.networks.items() if network.poll}
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The keys that `bitlinkpay.toml` may hold."""
+
+    mode: Mode | None = None
+    wm: Address = Address(port=8443)
+    web: Address = Address(port=8080)
+    hosts: tuple[str, ...] = ()
+    database: DatabaseSettings = DatabaseSettings()
+    networks: dict[str, NetworkSettings] = {}
+    registry_files: tuple[str, ...] = ()
+    callbacks: CallbackSettings | None = None
+    rates: RateSettings | None = None
+    sandbox: SandboxSettings = SandboxSettings()
+    screening_lists: tuple[str, ...] = ()
+    support_contact: str = ""
+    api_processes: int = 1
+    log_level: str = "INFO"
+
+
+def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
+    """Read the deployment's settings.
+
+    Args:
+        data_dir: the deployment's folder; `bitlinkpay.toml` in it is optional.
+        mode: what `serve --mode` said; the file's `mode`, if any, must be the same.
+
+    Raises:
+        Invalid: the file cannot be read or holds a key or value that is not known; the message names it.
+    """
+    path = data_dir / CONFIG_FILE
+    file = _read(path) if path.exists() else _File()
+    if mode and file.mode and mode is not file.mode:
+        raise Invalid(f"{path} says mode {file.mode!r}; start with --mode {file.mode} or change the file")
+    chosen = mode or file.mode or Mode.SANDBOX
+    is_sandbox = chosen is Mode.SANDBOX
+    settings = Settings(
+        data_dir=data_dir.absolute(),
+        mode=chosen,
+        wm=file.wm,
+        web=file.web,
+        hosts=file.hosts,
+        database=file.database,
+        networks=file.networks,
+        registry_files=file.registry_files,
+        callbacks=file.callbacks or CallbackSettings(LOOPBACK if is_sandbox else ()),
+        rates=file.rates or RateSettings(is_static=is_sandbox),
+        sandbox=file.sandbox,
+        screening_lists=file.screening_lists,
+        support_contact=file.support_contact,
+        api_processes=file.api_processes,
+        log_level=file.log_level,
+    )
+    return _environment(settings)
+
+
+def _read(path: Path) -> _File:
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text()), _File)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise Invalid(f"{path}: {error}") from None
+
+
+def _environment(settings: Settings) -> Settings:
+    dsn = os.environ.get("BITLINKPAY_DATABASE_DSN", settings.database.dsn)
+    owner_dsn = os.environ.get("BITLINKPAY_DATABASE_OWNER_DSN", settings.database.owner_dsn)
+    return replace(settings, database=replace(settings.database, dsn=dsn, owner_dsn=owner_dsn))
+
+
+class Running(msgspec.Struct, frozen=True):
+    """What `serve` was told on its command line, for every other process of the deployment."""
+
+    mode: Mode
+    wm: Address
+    web: Address
+
+
+def write_running(settings: Settings) -> None:
+    """Leave a note of mode and addresses for the deployment's other processes."""
+    note = Running(settings.mode, settings.wm, settings.web)
+    path = settings.data_dir / RUNNING_FILE
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(note))
+    fresh.replace(path)
+
+
+def load_running(data_dir: Path) -> Settings:
+    """Read the settings as the deployment's `serve` runs them: the file, and what its command line said.
+
+    Raises:
+        Invalid: as `load_settings`.
+    """
+    path = data_dir / RUNNING_FILE
+    if not path.exists():
+        return load_settings(data_dir)
+    note = msgspec.json.decode(path.read_bytes(), type=Running)
+    return replace(load_settings(data_dir, mode=note.mode), wm=note.wm, web=note.web)

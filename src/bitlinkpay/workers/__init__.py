@@ -1,0 +1,1 @@
+"""Loops only: each drives services and holds no rule of its own."""

@@ -1,0 +1,218 @@
+"""Reads one network block by block: observe, follow reorganisations, finalize, screen, settle, expire.
+
+RPC is never made inside a transaction. Whatever fails stops the cursor where it is.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from bitlinkpay.chains.base import Block, BlockRef, Chain, ChainError, ForkedBlock, Head
+from bitlinkpay.chains.registry import Registry
+from bitlinkpay.core.clock import Clock, SystemClock
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.db.pool import Database
+from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.model import Cursor, Lease, LostLease
+from bitlinkpay.payins import arrivals
+from bitlinkpay.payins.clearing import Clearing
+from bitlinkpay.payins.reconciling import Reconciling
+from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
+
+log = logging.getLogger(__name__)
+
+SCAN_BLOCKS: Final = 32
+JOURNAL_BLOCKS: Final = 10_000
+PRUNE_EVERY: Final = 256
+LEASE_LIFE: Final = timedelta(seconds=10)
+_WALL: Final = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a watcher is made of."""
+
+    database: Database
+    registry: Registry
+    chain: Chain
+    payins: Payins
+    clearing: Clearing
+    reconciling: Reconciling | None
+    clock: Clock
+
+
+class Watcher:
+    """The loop body for one network. Several may run; only the holder of the lease writes."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._network = parts.chain.network
+        self._token: UUID = uuid4()
+        self._lease: Lease | None = None
+
+    async def step(self) -> bool:
+        """Do one bounded piece of work; return True when there may be more now."""
+        lease = await self._hold()
+        if lease is None:
+            return False
+        cursor = await self._cursor()
+        head = await self._parts.chain.head()
+        try:
+            moved = await self._advance(lease, cursor, head)
+        except LostLease:
+            self._lease = None
+            return False
+        settled = await self._parts.clearing.settle(self._network.id, head.final.height)
+        if not moved:
+            await self._close(lease, cursor)
+        return moved or settled > 0
+
+    async def _hold(self) -> Lease | None:
+        now = _WALL.now()
+        if self._lease and now < self._lease.until - LEASE_LIFE / 2:
+            return self._lease
+
+        async def work(tx: Tx) -> Lease | None:
+            return await deposits_store.take_lease(
+                tx, network=self._network.id, token=self._token, now=now, life=LEASE_LIFE
+            )
+
+        self._lease = await self._parts.database.unit(work)
+        if self._lease is None:
+            await self._begin()
+        return self._lease
+
+    async def _begin(self) -> None:
+        async with self._parts.database.reader() as tx:
+            if await deposits_store.find_cursor(tx, self._network.id) is not None:
+                return
+        head = await self._parts.chain.head()
+
+        async def work(tx: Tx) -> None:
+            await deposits_store.begin(tx, self._network.id, head.final, self._parts.clock.now())
+
+        await self._parts.database.unit(work)
+
+    async def _cursor(self) -> Cursor:
+        async with self._parts.database.reader() as tx:
+            cursor = await deposits_store.find_cursor(tx, self._network.id)
+        assert cursor is not None, "a lease without a cursor"
+        return cursor
+
+    async def _advance(self, lease: Lease, cursor: Cursor, head: Head) -> bool:
+        if head.latest.height <= cursor.height:
+            return await self._stand(lease, cursor, head)
+        try:
+            last = min(head.latest.height, cursor.height + SCAN_BLOCKS)
+            blocks = await self._parts.chain.scan(cursor.height + 1, last)
+        except ForkedBlock:
+            return await self._rewind(lease, cursor, head)
+        if not blocks:
+            return False
+        if blocks[0].parent != cursor.hash:
+            return await self._rewind(lease, cursor, head)
+        await self._observe(lease, blocks, await self._final(head, blocks))
+        return True
+
+    async def _final(self, head: Head, blocks: Sequence[Block]) -> int:
+        """Return the final height, once our own chain of blocks is seen to lead through the final block."""
+        final = head.final
+        if blocks and final.height > blocks[-1].height:
+            return blocks[-1].height  # read after the head was: canonical, and older than what is final
+        ours = next((block.hash for block in blocks if block.height == final.height), None)
+        if ours is None:
+            known = await self._journal(final.height)
+            ours = known.hash if known and known.height == final.height else None
+        if ours is None or ours == final.hash:
+            return final.height
+        raise ForkedBlock(f"{self._network.id}: the final block {final.height} is not on the chain that was read")
+
+    async def _observe(self, lease: Lease, blocks: Sequence[Block], final_height: int) -> None:
+        parts = self._parts
+        now = parts.clock.now()
+
+        async def work(tx: Tx) -> None:
+            await arrivals.observe(tx, parts.registry, lease, blocks=blocks, final_height=final_height, now=now)
+            if blocks[-1].height % PRUNE_EVERY == 0:
+                await deposits_store.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
+
+        await parts.database.unit(work)
+
+    async def _stand(self, lease: Lease, cursor: Cursor, head: Head) -> bool:
+        known = await self._journal(head.latest.height)
+        if known and known.height == head.latest.height and known.hash != head.latest.hash:
+            return await self._rewind(lease, cursor, head)
+        final = min(await self._final(head, ()), cursor.height)
+        if final <= cursor.final_height:
+            return False
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> int:
+            await deposits_store.hold_lease(tx, lease, final_height=final)
+            return await arrivals.finalize(tx, lease.network, final, now)
+
+        return await self._parts.database.unit(work) > 0
+
+    async def _rewind(self, lease: Lease, cursor: Cursor, head: Head) -> bool:
+        ancestor = await self._ancestor(cursor)
+        if ancestor.height >= cursor.height:
+            return False
+        if ancestor.height < cursor.final_height and head.final.height < cursor.final_height:
+            raise ChainError(
+                f"{self._network.id}: a fork below the final height {cursor.final_height}, not final itself"
+            )
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> int:
+            return len(await arrivals.rewind(tx, lease, ancestor, now))
+
+        deep = await self._parts.database.unit(work)
+        log.warning("%s: %d blocks left the chain", self._network.id, cursor.height - ancestor.height)
+        if deep:
+            log.critical("%s: %d settled deposits were reversed by a deep reorganisation", self._network.id, deep)
+        return True
+
+    async def _ancestor(self, cursor: Cursor) -> BlockRef:
+        """Find the newest journal block that still stands on the chain: strides back, then halves."""
+        beyond, stride = cursor.height + 1, 1
+        while True:
+            known = await self._journal(beyond - stride)
+            if known is None:
+                raise ChainError(f"{self._network.id}: the fork is deeper than the journal; an operator must look")
+            if await self._stands(known):
+                return await self._newest_standing(known, beyond)
+            beyond, stride = known.height, stride * 2
+
+    async def _newest_standing(self, standing: BlockRef, beyond: int) -> BlockRef:
+        while beyond - standing.height > 1:
+            middle = await self._journal((standing.height + beyond) // 2)
+            assert middle is not None
+            if middle.height == standing.height:
+                beyond = (standing.height + beyond) // 2  # heights in between were skipped by the chain
+            elif await self._stands(middle):
+                standing = middle
+            else:
+                beyond = middle.height
+        return standing
+
+    async def _stands(self, block: BlockRef) -> bool:
+        return await self._parts.chain.block_hash(block.height) == block.hash
+
+    async def _journal(self, height: int) -> BlockRef | None:
+        async with self._parts.database.reader() as tx:
+            return await deposits_store.journal_block(tx, self._network.id, height)
+
+    async def _close(self, lease: Lease, cursor: Cursor) -> None:
+        parts = self._parts
+        read_to: datetime = cursor.time
+        if parts.reconciling is not None:
+            await parts.reconciling.step(lease, cursor)
+
+        async def work(tx: Tx) -> int:
+            return await parts.payins.expire(tx, self._network, read_to)
+
+        while await parts.database.unit(work) == EXPIRY_BATCH:
+            continue
