@@ -1,0 +1,1 @@
+"""HTTP only: pages, APIs and the mapping of problems to answers."""
