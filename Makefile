@@ -31,8 +31,10 @@ nodes: $(VENV)/.dev
 	@$(BIN)/python tools/setup_chromium.py
 
 lock:
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-header --no-annotate --python-version 3.11 requirements/runtime.in -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-header --no-annotate --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+	@for name in build runtime dev; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --universal --no-header --no-annotate --python-version 3.11 \
+			requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
 
 fmt: $(VENV)/.dev
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -48,9 +50,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) tools/check_python.py
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.runtime: requirements/build.txt requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
 	@echo "── packages (pinned and hashed, about 60 MB the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/runtime.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

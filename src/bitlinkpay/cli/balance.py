@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from bitlinkpay.app import open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.money import format_units
 from bitlinkpay.ledger import service as ledger
-from bitlinkpay.merchants import service as merchants
 from bitlinkpay.settings import Settings
 
 
@@ -24,7 +24,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 async def _balances(settings: Settings, name: str) -> list[dict[str, str]]:
     async with open_platform(settings) as platform, platform.database.reader() as tx:
-        merchant = await merchants.find_named(tx, name)
+        merchant = await find_merchant(tx, name)
         decimals = {asset.id: asset.decimals for asset in platform.registry.assets.values()}
         return [
             {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bitlinkpay.app import Platform, open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.errors import Conflict, Invalid, NotFound
 from bitlinkpay.core.ids import MerchantId, PayinId, parse_id, show_id
 from bitlinkpay.core.money import format_units
@@ -45,7 +46,7 @@ async def find_order(tx: Tx, order: str, merchant: str | None) -> Payin:
         NotFound: there is none.
         Conflict: several merchants have one.
     """
-    owner: MerchantId | None = (await merchants.find_named(tx, merchant)).merchant_id if merchant else None
+    owner: MerchantId | None = (await find_merchant(tx, merchant)).merchant_id if merchant else None
     found = [p for p in await store.list_by_source(tx, order) if owner in (None, p.merchant_id)]
     if not found:
         by_id = await _by_id(tx, order)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bitlinkpay.app import Platform, open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.errors import NotFound
 from bitlinkpay.core.ids import DepositId, parse_id, show_id
 from bitlinkpay.core.money import format_units
@@ -44,7 +45,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 async def _list(settings: Settings, merchant: str | None) -> list[dict[str, object]]:
     async with open_platform(settings) as platform, platform.database.reader() as tx:
-        owner = (await merchants.find_named(tx, merchant)).merchant_id if merchant else None
+        owner = (await find_merchant(tx, merchant)).merchant_id if merchant else None
         return [_row(platform, deposit) for deposit in await deposits.list_put_aside(tx, owner, _LIMIT)]
 
 

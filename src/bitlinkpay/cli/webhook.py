@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bitlinkpay.app import open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.ids import DeliveryId, parse_id, show_id
-from bitlinkpay.merchants import service as merchants
 from bitlinkpay.settings import Settings
 from bitlinkpay.webhooks import service as webhooks
 from bitlinkpay.webhooks.model import Attempt, Delivery, DeliveryState
@@ -38,7 +38,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 async def _list(settings: Settings, merchant: str | None, state: DeliveryState | None) -> list[dict[str, object]]:
     async with open_platform(settings) as platform, platform.database.reader() as tx:
-        owner = (await merchants.find_named(tx, merchant)).merchant_id if merchant else None
+        owner = (await find_merchant(tx, merchant)).merchant_id if merchant else None
         return [_row(delivery) for delivery in await webhooks.list_deliveries(tx, merchant_id=owner, state=state)]
 
 

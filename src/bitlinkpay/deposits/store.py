@@ -3,12 +3,49 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from bitlinkpay.chains.base import Arrival, Block, BlockRef
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.db.driver import Row, Tx
 from bitlinkpay.deposits.model import Cursor, Deposit, DepositEvent, DepositState, Lease, LostLease, Watched
+
+# Violations of what must hold between deposits and the books; see `payins.invariants`.
+PENDING: Final = """
+    select d.deposit_id::text || ' ' || d.state || ' ' || coalesce(a.balance_units, 0)
+    from deposits d
+    left join ledger_accounts a on a.asset = d.asset and a.balance_units > 0
+        and a.name in ('merchant:' || replace(d.merchant_id::text, '-', '') || ':pending:'
+            || replace(d.deposit_id::text, '-', ''), 'platform:pending:' || replace(d.deposit_id::text, '-', ''))
+    where coalesce(a.balance_units, 0) <> case when d.state in ('seen', 'final', 'screened') then d.units else 0 end
+"""
+PUT_ASIDE: Final = """
+    select d.deposit_id::text || ' ' || d.state || ' ' || coalesce(a.balance_units, 0)
+    from deposits d
+    left join ledger_accounts a on a.asset = d.asset and a.balance_units > 0
+        and a.name in ('merchant:' || replace(d.merchant_id::text, '-', '') || ':' || d.state || ':'
+            || replace(d.deposit_id::text, '-', ''), 'platform:unattributed:' || replace(d.deposit_id::text, '-', ''))
+    where d.state in ('unassigned', 'quarantined') and coalesce(a.balance_units, 0) <> d.units
+"""
+CUSTODY: Final = """
+    select coalesce(d.target, a.name) || ' ' || coalesce(d.asset, a.asset) || ': books ' || coalesce(a.balance_units, 0)
+        || ', deposits ' || coalesce(d.units, 0)
+    from (
+        select target, asset, sum(units) as units from deposits
+        where state not in ('dropped', 'reversed') group by target, asset
+    ) d
+    full join (select * from ledger_accounts where kind = 'custody:deposits') a
+        on a.name = 'custody:deposits:' || d.target and a.asset = d.asset
+    where coalesce(a.balance_units, 0) <> coalesce(d.units, 0)
+"""
+FINAL: Final = """
+    select d.deposit_id::text from deposits d
+    join cursors c using (network)
+    left join blocks b on b.network = d.network and b.height = d.height
+    where d.state not in ('seen', 'dropped', 'reversed')
+        and (d.height > c.final_height or (b.hash is not null and b.hash <> d.block_hash))
+"""
 
 
 def _cursor(row: Row) -> Cursor:

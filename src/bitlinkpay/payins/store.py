@@ -109,6 +109,17 @@ _PLACED: Final[tuple[tuple[str, str, Callable[[Draft], object]], ...]] = (
     ("key_family", "text", lambda d: d.allotted.key_family if d.allotted else None),
     ("key_index", "bigint", lambda d: d.allotted.key_index if d.allotted else None),
 )
+# Violations of what must hold between orders and their money; see `payins.invariants`.
+PAID: Final = """
+    select p.payin_id::text from payins p left join deposits d using (deposit_id)
+    where p.state = 'paid'
+        and (d.payin_id is distinct from p.payin_id or d.state not in ('credited', 'reversed') or d.asset <> p.asset)
+"""
+ADDRESSES: Final = """
+    select p.payin_id::text from payins p
+    where p.address <> '' and not exists (
+        select from addresses a where a.address = p.address and a.tag = p.tag and a.payin_id = p.payin_id)
+"""
 _NAMES: Final = ", ".join(name for name, _, _ in _OPENED)
 _ARRAYS: Final = ", ".join(f"${n}::{kind}[]" for n, (_, kind, _) in enumerate((*_OPENED, *_PLACED), start=1))
 _OPEN: Final = f"""

@@ -195,8 +195,8 @@ class FixedPrices:
     """A fixed table, for the sandbox: the same answer every day, without a network and at any time of its clock."""
 
     clock: Clock
-    coins: Mapping[str, Decimal] = SANDBOX_USD
-    fiat: Mapping[str, Decimal] = SANDBOX_FIAT
+    coins: Mapping[str, Decimal] = field(default_factory=lambda: SANDBOX_USD)
+    fiat: Mapping[str, Decimal] = field(default_factory=lambda: SANDBOX_FIAT)
 
     async def legs(self, previous: Legs) -> Sequence[Leg]:
         """Return the table; nothing of it ever runs out."""

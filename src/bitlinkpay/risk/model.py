@@ -78,7 +78,10 @@ class ProviderDown(Exception):
 class Provider(Protocol):
     """A source of knowledge about addresses."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What verdicts call it."""
+        ...
 
     async def look_up(self, network: str, addresses: Sequence[str]) -> Sequence[Finding]:
         """Return one finding per canonical address, in order.
