@@ -126,6 +126,7 @@ def test_TRX_09_one_canonical_form() -> None:
         "0xa614F803B6FD780986A42c78Ec9c7f77e6DeD13C",
         "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",  # Bitcoin
         base58.b58encode_check(b"\xa0" + bytes(20)).decode(),  # the old test prefix
+        base58.b58encode_check(b"\x42" + bytes(20)).decode(),  # begins with T as well
         "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t\0",
         "TR7NHqjeKQxGTCi8q8ZY4pL8otSz\0jLj6t",
         "",

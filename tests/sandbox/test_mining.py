@@ -12,7 +12,7 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.model import Fork
 from bitlinkpay.sandbox.service import NetworkNotStarted, Sandbox, mine_due
-from bitlinkpay.sandbox.store import BLOCK_CHANNEL
+from bitlinkpay.sandbox.store import BLOCK_CHANNEL, mine_next
 
 ALL = sorted(REGISTRY.networks)
 
@@ -126,6 +126,12 @@ async def test_many_miners_mine_each_block_once(world: World) -> None:
         check_chain(world.registry.network(name), blocks)
         assert blocks[-1].height - heads[name] in ({4, 5} if name == "solana" else {5})
     assert len(transfers_of(await world.all_blocks("tron"))) == 100
+
+
+async def test_who_got_the_lock_late_finds_the_block_mined_already(world: World) -> None:
+    await world.tick()
+    async with world.database.transaction() as tx:
+        assert await mine_next(tx, ALL, world.clock.now(), INTERVAL) == []
 
 
 async def test_who_mines_by_hand_and_by_itself_at_once_keeps_one_chain(world: World) -> None:
