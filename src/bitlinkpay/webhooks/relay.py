@@ -106,9 +106,11 @@ class Relay:
 
     async def run_once(self) -> int:
         """Send what is due now, wait for all of it, return how many attempts were made."""
-        started = await self._fill()
-        await self._drain()
-        return started
+        total = 0
+        while started := await self._fill():
+            total += started
+            await self._drain()
+        return total
 
     async def _fill(self) -> int:
         """Claim as much as the window and the lanes have room for and start it."""
