@@ -1,13 +1,13 @@
 """Every business event: what it books, and that the books agree with the chart."""
 
 import pytest
+from tests.ledger.makers import ADDRESS, ASSET, AT, broken, deposit, fund, merchant, posting
 
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.ledger import accounts, chart
 from bitlinkpay.ledger.model import ExistsDifferent, InsufficientBalance, LedgerEvent, Posted, Replayed
 from bitlinkpay.ledger.service import balance, balances, debt, debts, post, post_all, recoverable
-from tests.ledger.makers import ADDRESS, ASSET, AT, broken, deposit, fund, merchant, posting
 
 
 async def test_a_deposit_that_completes_its_order(database: Database) -> None:

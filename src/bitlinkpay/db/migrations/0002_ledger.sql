@@ -221,8 +221,10 @@ BEGIN
     SELECT bool_and(coalesce(m.units BETWEEN 1 AND max_units AND m.units = trunc(m.units) AND m.debit <> m.credit
         AND m.debit BETWEEN 1 AND account_count AND m.credit BETWEEN 1 AND account_count, false))
     INTO is_sound FROM unnest(p_move_items, p_debits, p_credits, p_units) AS m (item, debit, credit, units);
-    IF is_sound IS NOT TRUE THEN
-        RAISE EXCEPTION 'malformed batch: a move' USING ERRCODE = 'invalid_parameter_value';
+    IF is_sound IS NOT TRUE OR account_count IS DISTINCT FROM cardinality(p_account_assets)
+        OR (item_count, item_count, item_count, item_count, item_count) IS DISTINCT FROM (cardinality(p_keys), cardinality(p_events),
+            cardinality(p_assets), cardinality(p_merchants), cardinality(p_happened)) THEN
+        RAISE EXCEPTION 'malformed batch: a move, or arrays of unequal length' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
     -- Create at zero, then lock. A name that fits no kind stays without an account.
