@@ -74,18 +74,32 @@ def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path, *, is_waiting: bool = False) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock file; the kernel lets go of it when the process dies.
 
     Raises:
-        SignerBusy: another process holds it and the caller does not want to wait.
+        SignerBusy: another process holds it.
     """
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if is_waiting else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        with _flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
     except BlockingIOError:
         raise SignerBusy(folder) from None
+
+
+@contextmanager
+def folder_turn(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock file, waiting while another process does."""
+    with _flock(folder, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _flock(folder: Path, operation: int) -> Iterator[None]:
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, operation)
+        yield
     finally:
         os.close(descriptor)
 
