@@ -14,8 +14,7 @@ from bitlinkpay.sandbox.service import advance
 
 
 async def move(database: Database, by: timedelta) -> timedelta:
-    async with database.transaction() as tx:
-        return await advance(tx, by)
+    return await database.unit(lambda tx: advance(tx, by))
 
 
 def test_business_time_is_wall_time_plus_offset() -> None:
