@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bitlinkpay.core.errors import Kind, Problem
+from bitlinkpay.core.errors import Kind, Problem, Unavailable
+from bitlinkpay.db.pool import OutcomeUnknown
 
 HTTP_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
     {
@@ -30,6 +31,15 @@ WM_CODE: Final[Mapping[Kind, int]] = MappingProxyType(
 """Inner `code` of the SDK protocol, always at HTTP 200: clients only ask whether it is 0, people read it."""
 
 
+_HIDDEN: Final = frozenset({Unavailable.code, OutcomeUnknown.code})
+_UNAVAILABLE: Final = "the platform cannot answer now; send the same request again in a moment"
+
+
+def public_message(problem: Problem) -> str:
+    """Return what the outside may read: the message, but never what a database or an operating system said."""
+    return _UNAVAILABLE if problem.code in _HIDDEN else problem.message
+
+
 def http_status(problem: Problem) -> int:
     """Return the HTTP status of a refusal."""
     return HTTP_STATUS[problem.kind]
@@ -40,7 +50,7 @@ def problem_body(problem: Problem, request_id: str) -> dict[str, str | None]:
     return {
         "type": problem.kind.value,
         "code": problem.code,
-        "message": problem.message,
+        "message": public_message(problem),
         "param": problem.param,
         "request_id": request_id,
     }
@@ -53,4 +63,4 @@ def wm_code(problem: Problem) -> int:
 
 def wm_message(problem: Problem) -> str:
     """Return the inner `msg` of a refusal: the stable code first, then the sentence (the SDKs show nothing else)."""
-    return f"{problem.code}: {problem.message}"
+    return f"{problem.code}: {public_message(problem)}"

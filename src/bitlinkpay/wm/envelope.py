@@ -156,6 +156,11 @@ class EnvelopeKey:
             raise WeakEnvelopeKey("the envelope key failed its self-test")
 
 
+def is_broker(wire: bytes) -> bool:
+    """Say whether a `w-broker` is spelled as a broker id may be: 1 to 64 visible ASCII characters."""
+    return _BROKER.fullmatch(wire) is not None
+
+
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Pick the envelope headers out of lower-case ASGI headers; one that is missing or doubled reads as b""."""
     found: dict[bytes, bytes] = {}
@@ -232,7 +237,7 @@ def load_public_key(pem: bytes) -> RSAPublicKey:
 
 def _is_spelled(headers: Headers) -> bool:
     return (
-        (_BROKER.fullmatch(headers.broker) is not None)
+        is_broker(headers.broker)
         & (_TS.fullmatch(headers.ts) is not None)
         & (_NONCE.fullmatch(headers.nonce) is not None)
         & (_SIGN.fullmatch(headers.sign) is not None)

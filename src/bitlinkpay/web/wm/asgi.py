@@ -1,7 +1,7 @@
 """The few ASGI shapes this face uses, typed (ASGI 3.0, HTTP sub-specification 2.3)."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypedDict
+from typing import NotRequired, TypeAlias, TypedDict
 
 
 class HttpScope(TypedDict):
@@ -13,7 +13,7 @@ class HttpScope(TypedDict):
     query_string: bytes
     headers: list[tuple[bytes, bytes]]
     client: tuple[str, int] | None
-    state: dict[str, object]
+    state: NotRequired[dict[str, object]]
 
 
 class Received(TypedDict, total=False):

@@ -8,19 +8,27 @@ from typing import Final, Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 
 _SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
 _KEYS_MAX: Final = 100_000
+_BURST_PART: Final = 6  # a sixth of a minute's requests may come at once
+_BURST_MIN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `burst` at once, refilled by `per_second`."""
+    """At most `burst` at once, refilled by `per_minute`."""
 
-    per_second: int
+    per_minute: int
     burst: int
 
     def __post_init__(self) -> None:
-        assert self.per_second > 0
+        assert self.per_minute > 0
         assert self.burst > 0
+
+
+def steady(per_minute: int) -> Rate:
+    """Return a rate that lets ten seconds' worth of requests come at once."""
+    return Rate(per_minute, max(_BURST_MIN, per_minute // _BURST_PART))
 
 
 class Buckets(Generic[K]):
@@ -29,20 +37,19 @@ class Buckets(Generic[K]):
     A key costs one number, and a full bucket costs none: it is forgotten when the table grows.
     """
 
-    def __init__(self, rate: Rate, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
-        self._step = _SECOND // rate.per_second
-        self._depth = self._step * rate.burst
+    def __init__(self, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._now = now_ns
         self._full_at: dict[K, int] = {}
 
-    def wait_s(self, key: K) -> int:
+    def wait_s(self, key: K, rate: Rate) -> int:
         """Return 0 when a token is there, else the whole seconds until one is."""
-        lacking = self._full_at.get(key, 0) - self._now() + self._step - self._depth
+        step = _MINUTE // rate.per_minute
+        lacking = self._full_at.get(key, 0) - self._now() + step - step * rate.burst
         return -(-lacking // _SECOND) if lacking > 0 else 0
 
-    def take(self, key: K) -> None:
+    def take(self, key: K, rate: Rate) -> None:
         """Take a token, even one that is not there yet."""
         now = self._now()
         if len(self._full_at) >= _KEYS_MAX:
             self._full_at = {other: full_at for other, full_at in self._full_at.items() if full_at > now}
-        self._full_at[key] = max(self._full_at.get(key, 0), now) + self._step
+        self._full_at[key] = max(self._full_at.get(key, 0), now) + _MINUTE // rate.per_minute
