@@ -18,7 +18,10 @@ def keccak256(data: bytes) -> bytes:
 
 
 def from_bytes(raw: bytes) -> str:
-    """Return the canonical (EIP-55) form of a 20-byte address."""
+    """Return the canonical form of a 20-byte address: a letter is upper case where the hash has a nibble of 8 or more.
+
+    Source of the rule: EIP-55.
+    """
     assert len(raw) == 20, f"an EVM address has 20 bytes, not {len(raw)}"  # noqa: PLR2004
     digits = raw.hex()
     nibbles = keccak256(digits.encode()).hex()
