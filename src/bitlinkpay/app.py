@@ -4,7 +4,7 @@ import logging
 import signal
 from asyncio import Event, TaskGroup, gather, get_running_loop
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from bitlinkpay.chains.rpc import Endpoint
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock, SystemClock
-from bitlinkpay.core.errors import Invalid
+from bitlinkpay.core.errors import Invalid, Unavailable
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres
 from bitlinkpay.db.pool import Database
@@ -46,6 +46,15 @@ from bitlinkpay.settings import NetworkSettings, Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.wallets import service as wallets
 from bitlinkpay.wallets.service import Allocator
+from bitlinkpay.web.checkout.orders import Changes, Orders
+from bitlinkpay.web.checkout.routes import build_routes
+from bitlinkpay.web.site import Site
+from bitlinkpay.web.tls import TlsFiles, server_context
+from bitlinkpay.web.wm.app import WmApp
+from bitlinkpay.web.wm.desk import Desk
+from bitlinkpay.web.wm.gate import ClosedGate, EncryptedGate, PlainGate
+from bitlinkpay.web.wm.listener import Listener
+from bitlinkpay.web.wm.opener import Opener
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
@@ -328,3 +337,71 @@ async def _until_told() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
+
+
+async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Answer the merchant API and the hosted pages until SIGTERM or SIGINT.
+
+    Raises:
+        Unavailable: the database does not answer, or a port is taken.
+    """
+    async with open_platform(settings) as platform, AsyncExitStack() as stack:
+        await platform.directory.start()
+        changes = Changes()
+        await changes.follow(platform.database)
+        tasks = await stack.enter_async_context(TaskGroup())
+        running = [tasks.create_task(loop) for loop in _following(platform)]
+        authority = open_authority(settings)
+        opener = Opener(authority.envelope)
+        stack.push_async_callback(opener.close)
+        desk = _desk(platform)
+        listeners = [
+            Listener(
+                WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk),
+                host=settings.wm.host,
+                port=settings.wm.port,
+                tls=server_context(
+                    TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
+                ),
+            ),
+            Listener(_site(platform, desk, changes), host=settings.web.host, port=settings.web.port, tls=None),
+        ]
+        for listener in listeners:
+            await _listen(listener)
+            stack.push_async_callback(listener.stop)
+        on_ready()
+        await _until_told()
+        for task in running:
+            task.cancel()
+
+
+async def _listen(listener: Listener) -> None:
+    try:
+        await listener.start()
+    except OSError as error:
+        raise Unavailable(f"cannot listen: {error}; choose another --wm-port or --web-port") from error
+
+
+def _desk(platform: Platform) -> Desk:
+    return Desk(
+        platform.database,
+        platform.payins,
+        platform.registry,
+        mode=platform.settings.mode,
+        urls=platform.urls,
+        order_url=platform.settings.order_url,
+        wall=SystemClock(),
+    )
+
+
+def _site(platform: Platform, desk: Desk, changes: Changes) -> Site:
+    settings = platform.settings
+    orders = Orders(platform.database, platform.registry, platform.payins, chains_of(platform), changes)
+    routes = build_routes(
+        orders,
+        clock=platform.clock,
+        support_contact=settings.support_contact,
+        sandbox=sandbox_actions(platform) if settings.is_sandbox else None,
+    )
+    gate = PlainGate(platform.directory, settings.mode) if settings.is_sandbox else ClosedGate()
+    return Site(routes, WmApp(gate, desk))

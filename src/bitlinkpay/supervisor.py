@@ -84,7 +84,11 @@ class Supervisor:
 
     def _once(self, words: Sequence[str]) -> None:
         done = subprocess.run(  # noqa: S603 - our own program
-            self._command(words), env=self._environment(is_trusted=True), stdin=subprocess.DEVNULL, check=False
+            self._command(words),
+            env=self._environment(is_trusted=True),
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            check=False,
         )
         if done.returncode:
             raise Unavailable(f"`bitlinkpay {' '.join(words)}` failed, see above")
@@ -139,7 +143,7 @@ class Supervisor:
 
 def _plan(settings: Settings) -> list[Child]:
     apis = [Child(f"api {number}", ["api"]) for number in range(settings.api_processes)]
-    return [Child("signer", ["signer", "serve"], is_trusted=True), *apis, Child("worker", ["worker"])]
+    return [Child("signer", ["signer", "serve"], is_trusted=True), Child("worker", ["worker"]), *apis]
 
 
 def _die_with_parent() -> None:

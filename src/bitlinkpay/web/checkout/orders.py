@@ -115,6 +115,10 @@ class Orders:
             return self._known(mine[-1], cursors.get(mine[-1].network, 0))
         return await self._ask_chain(payin, text)
 
+    def changes(self, payin_id: PayinId) -> AsyncIterator[None]:
+        """Yield each time something of the order may have changed, until closed."""
+        return self.watched.of(payin_id)
+
     def _spellings(self, text: str) -> set[str]:
         found: set[str] = set()
         for network in self.registry.networks.values():

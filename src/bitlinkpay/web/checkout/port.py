@@ -9,6 +9,9 @@ from typing import Protocol
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.ids import PayinId
 from bitlinkpay.payins.view import PayinView
+from bitlinkpay.sandbox.actions import Payable
+
+__all__ = ["CheckoutPort", "Lookup", "LookupKind", "Payable", "SandboxActions"]
 
 
 class LookupKind(StrEnum):
@@ -72,14 +75,6 @@ class CheckoutPort(Protocol):
     def changes(self, payin_id: PayinId) -> AsyncIterator[None]:
         """Yield each time something of the order may have changed, until closed. Missed ones are made up by polling."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Payable:
-    """An asset that the sandbox can send to an order, right or wrong."""
-
-    asset: Asset
-    network: Network
 
 
 class SandboxActions(Protocol):

@@ -1,0 +1,44 @@
+"""A merchant's side of callbacks: verify the Standard Webhooks signature over the bytes as they came, then read them."""
+
+import hashlib
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bitlinkpay.wm.answers import DepositCallback
+from bitlinkpay.wm.reading import read_deposit_callback
+
+TOLERANCE: Final = timedelta(minutes=5)
+ACKNOWLEDGED: Final = b'{"code":0,"msg":"success"}'
+_SECRET_PREFIX: Final = "whsec_"
+
+
+class BadCallback(Exception):
+    """The callback is not from the platform, or is a replay of an old one; do not act on it."""
+
+
+def verify_callback(secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> DepositCallback:
+    """Return what a deposit callback says, once its signature holds.
+
+    Args:
+        secret: `whsec_…`, as `bitlinkpay merchant create` printed it.
+        headers: the request's headers, names in lower case.
+        body: the request's exact bytes.
+        now: the current time.
+
+    Raises:
+        BadCallback: a header is missing, the time is more than 5 minutes off, or no signature matches.
+    """
+    message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not message_id or not timestamp.isdecimal():
+        raise BadCallback("webhook-id or webhook-timestamp is missing")
+    if abs(now - datetime.fromtimestamp(int(timestamp), UTC)) > TOLERANCE:
+        raise BadCallback("the callback was signed more than 5 minutes ago")
+    key = b64decode(secret.removeprefix(_SECRET_PREFIX))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    expected = "v1," + b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    if not any(hmac.compare_digest(expected, mark) for mark in headers.get("webhook-signature", "").split()):
+        raise BadCallback("no signature matches the secret")
+    return read_deposit_callback(body)

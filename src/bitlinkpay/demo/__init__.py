@@ -1,0 +1,1 @@
+"""The main job, shown: a throw-away sandbox, a merchant, an order, a payment, a callback, a balance."""
