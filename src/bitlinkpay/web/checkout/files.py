@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 PREFIX: Final = "/static/checkout"
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
+_TYPES: Final = {"css": "text/css", "js": "text/javascript"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def _payment(view: PayinView, units: int, t: NullTranslations, qr: str) -> Payme
         network=network_name(network, asset),
         standard=asset.standard,
         address=stressed(view.address),
-        tag=view.tag,
+        tag=plain(view.tag),
         codes=codes,
     )
 

@@ -7,6 +7,7 @@ from typing import Final
 from litestar import MediaType, Response, Router, get, post, route
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from bitlinkpay.core.clock import Clock
@@ -57,13 +58,13 @@ class Checkout:
     callers: Limiter = field(default_factory=lambda: Limiter(burst=30, per_s=60))
     misses: Limiter = field(default_factory=lambda: Limiter(burst=60, per_s=60))
 
-    async def show(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def show(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Show the page of an order."""
         view = await self._find(order_id, request)
         page = self._page(view, request)
         return await self._answer(view, page)
 
-    async def live(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def live(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Answer with the living part of the page, or with nothing where the caller has seen this version."""
         view = await self._find(order_id, request)
         page = self._page(view, request)
@@ -73,7 +74,7 @@ class Checkout:
         body = render(page.language, "_live.html", page=page, is_whole=False)
         return Response(body, media_type=MediaType.HTML, headers=headers)
 
-    async def events(self, order_id: str, request: PageRequest) -> Stream:
+    async def events(self, order_id: FromPath[str], request: PageRequest) -> Stream:
         """Tell the page when to look again."""
         view = await self._find(order_id, request)
         return Stream(
@@ -82,14 +83,14 @@ class Checkout:
             headers={**PAGE_HEADERS, "X-Accel-Buffering": "no"},
         )
 
-    async def pick(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def pick(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Fix the network that the payer of a pre-order chose, and lead back to the page."""
         form = await form_of(request)
         view = await self._find(order_id, request)
         await self.port.pick_network(view.payin_id, form.get("asset", ""))
         return back_to(view.payin_id, language_of(request, asked=form.get("lang", ""), ordered=_ordered_language(view)))
 
-    async def ask(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def ask(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Answer "I have paid" on the page of the order."""
         form = await form_of(request)
         view = await self._find(order_id, request)
@@ -102,7 +103,7 @@ class Checkout:
         answer = answer_of(lookup, view, catalogue(page.language))
         return await self._answer(view, page, answer=answer)
 
-    async def file(self, name: str) -> Response[bytes]:
+    async def file(self, name: FromPath[str]) -> Response[bytes]:
         """Serve the style sheet, the script, or a merchant's accent colour."""
         found = files.by_name().get(name)
         if found is not None:
@@ -111,9 +112,9 @@ class Checkout:
         if key is None or name != f"{_ACCENT_NAME}{key}.css":
             raise NotFound("no such file")
         css = readable(key).style_sheet().encode()
-        return Response(css, media_type="text/css; charset=utf-8", headers=dict(STATIC_HEADERS))
+        return Response(css, media_type="text/css", headers=dict(STATIC_HEADERS))
 
-    async def _find(self, order_id: str, request: PageRequest) -> PayinView:
+    async def _find(self, order_id: FromPath[str], request: PageRequest) -> PayinView:
         caller = client_of(request)
         self.misses.check(caller)
         try:

@@ -6,6 +6,7 @@ from typing import Final
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import PayinId
@@ -38,21 +39,21 @@ class SandboxButtons:
         """Return what the buttons can send to an order; nothing before its network is picked."""
         return await self.actions.list_payable(view.payin_id) if view.asset else ()
 
-    async def pay(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def pay(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Broadcast a transfer to the order's address: fields `asset` and `amount`, each "" for what is asked."""
         form = await form_of(request)
         payin_id = (await self.port.find_view(payin_id_of(order_id))).payin_id
         await self.actions.pay(payin_id, asset_id=form.get("asset", ""), amount=form.get("amount", "").strip())
         return self.back_to(payin_id, language_of(request, asked=form.get("lang", "")))
 
-    async def mine(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def mine(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Add `blocks` blocks to the order's network."""
         form = await form_of(request)
         payin_id = (await self.port.find_view(payin_id_of(order_id))).payin_id
         await self.actions.mine(payin_id, _count(form.get("blocks", "1"), most=_BLOCKS_MAX))
         return self.back_to(payin_id, language_of(request, asked=form.get("lang", "")))
 
-    async def clock(self, order_id: str, request: PageRequest) -> Response[str]:
+    async def clock(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Move business time `minutes` ahead."""
         form = await form_of(request)
         payin_id = (await self.port.find_view(payin_id_of(order_id))).payin_id
