@@ -1,6 +1,7 @@
 """One embedded PostgreSQL per test run, shared by all xdist workers; a fresh clone of a migrated database per test."""
 
 import asyncio
+import fcntl
 import itertools
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.memory import roomy_memory
 from tests.support.server import TestServer
 
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
@@ -20,6 +22,7 @@ from bitlinkpay.db.migrate import Migration, list_migrations, migrate
 from bitlinkpay.db.pool import Database
 
 _TEMPLATE = "template_migrated"
+_PREFIX = "blp-test-"
 _SERVER = pytest.StashKey[TestServer]()
 _RUNNING = pytest.StashKey[tuple[EmbeddedPostgres, Path]]()
 _numbers = itertools.count()
@@ -31,16 +34,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_SERVER] = TestServer(workerinput["postgres_host"], workerinput["postgres_port"])
 
 
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what killed test runs left: folders whose lock nobody holds."""
+    for lock in parent.glob(f"{_PREFIX}*/postgres/lock"):
+        try:
+            with lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent.parent, ignore_errors=True)
+        except OSError:
+            continue
+
+
 def _launch(config: pytest.Config) -> TestServer:
     """Start the server in this process, once; under xdist this is the controller."""
     if _SERVER not in config.stash:
-        folder = Path(tempfile.mkdtemp(prefix="blp-test-"))
+        parent = roomy_memory()
+        _remove_abandoned(Path(parent or tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         folder.chmod(0o711)
         port = int(os.environ.get("BITLINKPAY_TEST_PORT", "0")) or TestServer.free_port()
         server = EmbeddedPostgres(folder / "postgres", Options(is_durable=False, tcp_port=port, max_connections=200))
         server.start()
         config.stash[_RUNNING] = (server, folder)
-        server.administer(f"ALTER ROLE {OWNER_ROLE} CREATEDB")
+        server.administer(f"ALTER ROLE {OWNER_ROLE} CREATEDB; GRANT pg_signal_backend TO {OWNER_ROLE}")
         server.administer(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER_ROLE}")
         config.stash[_SERVER] = found = TestServer.of(server, port)
         asyncio.run(_migrate_what_works(found.dsn(OWNER_ROLE, _TEMPLATE)))

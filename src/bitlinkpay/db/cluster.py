@@ -130,6 +130,7 @@ def configure(home: Home, sockets: Path, me: Account, options: Options) -> None:
         "port": str(options.tcp_port or PORT),
         "listen_addresses": _quote("127.0.0.1" if options.tcp_port else ""),
         "unix_socket_directories": _quote(str(sockets)),
+        "dynamic_shared_memory_type": "posix" if Path("/dev/shm").is_dir() else "sysv",  # noqa: S108 - asks, never writes
         "hba_file": _quote(str(home.conf / "pg_hba.conf")),
         "ident_file": _quote(str(home.conf / "pg_ident.conf")),
     }

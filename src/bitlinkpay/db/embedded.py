@@ -33,7 +33,17 @@ from bitlinkpay.db.cluster import (
     create_cluster,
     run_program,
 )
-from bitlinkpay.db.home import PORT, SHELTERS, Home, find_root, find_sockets, myself, open_home, prepare_sockets
+from bitlinkpay.db.home import (
+    PORT,
+    SHELTERS,
+    Home,
+    find_root,
+    find_sockets,
+    make_data_dir,
+    myself,
+    open_home,
+    prepare_sockets,
+)
 from bitlinkpay.db.leftovers import await_end, disown_lock_files, is_ready
 
 __all__ = ["APP_ROLE", "OWNER_ROLE", "EmbeddedPostgres", "Options"]
@@ -72,11 +82,11 @@ class EmbeddedPostgres:
         if self.is_running():
             return
         if self._lock is None:
-            home = open_home(self.data_dir, self._shelters)
+            make_data_dir(self.data_dir)
             self._lock = _take_lock(self.data_dir / "lock")
-            self._home = home
         try:
-            self._launch(self._home or open_home(self.data_dir, self._shelters))
+            self._home = open_home(self.data_dir, self._shelters)
+            self._launch(self._home)
         except BaseException:
             self.stop()
             raise
@@ -179,7 +189,7 @@ def _spawn(binaries: Binaries, home: Home) -> subprocess.Popen[bytes]:
         "-c",
         f"config_file={home.conf / 'postgresql.conf'}",
     ]
-    with home.log.open("ab") as log:
+    with os.fdopen(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own program, no shell
             command,
             stdin=subprocess.DEVNULL,

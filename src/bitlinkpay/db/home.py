@@ -98,17 +98,23 @@ def myself() -> Account:
         raise Unavailable(f"user id {uid} has no name on this machine; run as a named user or set a DSN") from None
 
 
+def make_data_dir(data_dir: Path) -> None:
+    """Create the folder if it is missing; one that exists keeps its mode."""
+    _make_folder(data_dir, mode=0o700 if os.geteuid() else 0o711)
+
+
 def open_home(data_dir: Path, shelters: Sequence[Path] = SHELTERS) -> Home:
-    """Find the home of `data_dir`, or choose and record one; creates `data_dir` and nothing in it but `elsewhere`.
+    """Find the home of `data_dir`, or choose and record one. Hold the lock of `data_dir` meanwhile.
 
     Raises:
-        Unavailable: no user to drop to, or no folder that this user can enter.
+        Unavailable: no user to drop to, no folder that this user can enter, or the cluster belongs to another user.
     """
-    if os.geteuid() != 0:
-        _make_folder(data_dir, mode=0o700)
-        return Home(data_dir, myself())
-    _make_folder(data_dir, mode=0o711)
     root = find_root(data_dir)
+    if os.geteuid() != 0:
+        me, owner = myself(), _owner_of(root / "cluster")
+        if owner is not None and owner != me:
+            raise Unavailable(f"{root} belongs to the user {owner.name!r}; start as that user or as root")
+        return Home(root, me)
     account = _owner_of(root / "cluster") or _service_account()
     if root != data_dir or can_enter(account, data_dir):
         return Home(root, account)
@@ -154,10 +160,13 @@ def give_folder(folder: Path, account: Account) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Replace a file in one step; readers see the old text or the new one."""
+    """Replace a file in one step; readers see the old text or the new one. Never writes through a symbolic link."""
     unfinished = path.with_name(f"{path.name}.new")
-    unfinished.write_text(text)
-    unfinished.chmod(0o644)
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(text)
     unfinished.replace(path)
 
 
@@ -223,8 +232,8 @@ def _short_parent(account: Account) -> Path:
 
 def _owner_of(folder: Path) -> Account | None:
     try:
-        status = folder.stat()
-        return _account(pwd.getpwuid(status.st_uid)) if status.st_uid != 0 else None
+        owner = folder.stat().st_uid
+        return _account(pwd.getpwuid(owner)) if owner != 0 else None
     except (FileNotFoundError, KeyError):
         return None
 

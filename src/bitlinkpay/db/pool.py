@@ -205,7 +205,7 @@ class Database:
             except OutcomeUnknown:
                 raise
             except BaseException as error:
-                failure = classify(error, is_closed=connection.is_closed())
+                failure = classify(error, is_closed=_is_gone(connection))
                 await _rollback(connection)
                 if failure is Failure.BUSY:
                     raise Unavailable(f"the database is busy: {error}") from error
@@ -251,24 +251,37 @@ def _lost_race(error: BaseException, races: Collection[str]) -> bool:
 
 
 async def _commit(connection: Connection) -> None:
-    if connection.is_closed():
+    if _is_gone(connection):
         raise ConnectionResetError("the connection was lost before COMMIT")
     try:
         tag = await connection.execute("COMMIT")
     except (PostgresError, InterfaceError, OSError, TimeoutError) as error:
         if failure_at_commit(error) is Failure.UNKNOWN:
-            connection.terminate()
+            _drop(connection)
             raise OutcomeUnknown(f"the connection was lost at COMMIT: {error}") from error
         raise
     assert tag == "COMMIT", "the work went on after a failed statement, so the server rolled it back"
 
 
+def _is_gone(connection: Connection) -> bool:
+    """Say whether the connection is lost; the driver takes a lost one back into its pool by itself."""
+    try:
+        return connection.is_closed()
+    except InterfaceError:
+        return True
+
+
+def _drop(connection: Connection) -> None:
+    with suppress(InterfaceError):
+        connection.terminate()
+
+
 async def _rollback(connection: Connection) -> None:
     try:
-        if not connection.is_closed():
+        if not _is_gone(connection):
             await connection.execute("ROLLBACK")
     except BaseException as error:
-        connection.terminate()
+        _drop(connection)
         if not isinstance(error, PostgresError | InterfaceError | OSError):
             raise
 
@@ -288,6 +301,11 @@ def _local_settings(limits: Limits) -> str:
 
 
 async def _teach_json(connection: Connection) -> None:
+    async with connection.transaction():  # behind a pooler the driver's question and its answer need one backend
+        await _set_codecs(connection)
+
+
+async def _set_codecs(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
