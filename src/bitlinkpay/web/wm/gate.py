@@ -129,21 +129,22 @@ class EncryptedGate:
         is_own = hmac.compare_digest(knock.headers.broker, merchant.broker.encode())
         if not isinstance(opened, Opened) or not is_own:
             self._failures.take(knock.spki, self._failure_rate)
+            self._requests.give_back(merchant.merchant_id, steady(merchant.rate_per_minute))
             _note("an envelope of another broker" if isinstance(opened, Opened) else "a bad envelope", knock, merchant)
             return UNIFORM
-        self._requests.take(merchant.merchant_id, steady(merchant.rate_per_minute))
         if merchant.state is MerchantState.SUSPENDED:
             return _SUSPENDED
         return self._in_time(opened) or Admitted(merchant, opened.plaintext, opened.seal)
 
     async def _identify(self, knock: Knock) -> Identity | None:
         identity = await self._directory.find_by_spki(knock.spki)
-        if identity is None:
-            _note("an unknown or published certificate", knock, None)
-        elif identity.is_revoked:
-            _note("a revoked certificate", knock, identity.merchant)
-            return None
-        return identity
+        if identity is not None and not identity.is_revoked:
+            return identity
+        if not self._failures.wait_s(knock.spki, self._failure_rate):  # a stranger must not flood the log
+            self._failures.take(knock.spki, self._failure_rate)
+            what = "an unknown or published certificate" if identity is None else "a revoked certificate"
+            _note(what, knock, identity.merchant if identity else None)
+        return None
 
     def _limited(self, knock: Knock, merchant: Merchant) -> TurnedAway | None:
         wait_s = self._failures.wait_s(knock.spki, self._failure_rate)
@@ -179,7 +180,6 @@ class PlainGate:
         limited = _too_fast(self._requests, merchant)
         if limited is not None:
             return limited
-        self._requests.take(merchant.merchant_id, steady(merchant.rate_per_minute))
         if merchant.state is MerchantState.SUSPENDED:
             return _SUSPENDED
         return Admitted(merchant, knock.body, None)
@@ -195,8 +195,13 @@ class ClosedGate:
 
 
 def _too_fast(requests: Buckets[MerchantId], merchant: Merchant) -> TurnedAway | None:
-    wait_s = requests.wait_s(merchant.merchant_id, steady(merchant.rate_per_minute))
-    return _limited(f"too many requests: try again in {wait_s} s") if wait_s else None
+    """Take a request's token, or say when one will be there."""
+    rate = steady(merchant.rate_per_minute)
+    wait_s = requests.wait_s(merchant.merchant_id, rate)
+    if wait_s:
+        return _limited(f"too many requests: try again in {wait_s} s")
+    requests.take(merchant.merchant_id, rate)
+    return None
 
 
 def _limited(message: str) -> TurnedAway:

@@ -53,3 +53,7 @@ class Buckets(Generic[K]):
         if len(self._full_at) >= _KEYS_MAX:
             self._full_at = {other: full_at for other, full_at in self._full_at.items() if full_at > now}
         self._full_at[key] = max(self._full_at.get(key, 0), now) + _MINUTE // rate.per_minute
+
+    def give_back(self, key: K, rate: Rate) -> None:
+        """Put a token back that was taken for nothing."""
+        self._full_at[key] = self._full_at.get(key, 0) - _MINUTE // rate.per_minute
