@@ -11,7 +11,7 @@ from tests.merchants.conftest import NOW
 from tests.support.clock import ManualClock
 
 from bitlinkpay.core.errors import Unavailable
-from bitlinkpay.db.pool import Database, Limits
+from bitlinkpay.db.pool import Database, Limits, Tx
 from bitlinkpay.merchants import directory as module
 from bitlinkpay.merchants import service
 from bitlinkpay.merchants.authority import Authority
@@ -241,12 +241,24 @@ async def test_strangers_fill_no_memory_and_push_nobody_out(
     assert not shelf._loading
 
 
+async def count_waiting_for_a_lock(tx: Tx) -> int:
+    found: int = await tx.fetchval(
+        "select count(*) from pg_locks where not granted"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    return found
+
+
+async def is_waiting_for_a_lock(tx: Tx) -> bool:
+    return await count_waiting_for_a_lock(tx) > 0
+
+
 async def test_many_at_once_ask_once(directory: Directory, other_process: Database, created: Created) -> None:
     async with other_process.transaction() as tx:
         await tx.execute("lock table merchant_certificates in access exclusive mode")
         waiting = [asyncio.create_task(directory.find_by_spki(created.credentials.spki)) for _ in range(50)]
-        await asyncio.sleep(0.1)
-        blocked = await tx.fetchval("select count(*) from pg_locks where not granted")
+        await eventually(lambda: is_waiting_for_a_lock(tx))
+        blocked = await count_waiting_for_a_lock(tx)
         waiting[0].cancel()  # who gives up does not stop the others
     found = await asyncio.gather(*waiting[1:])
     assert blocked == 1

@@ -16,10 +16,11 @@ from pytoniq_core import Cell, StateInit, begin_cell
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer import selftest, ton
-from bitlinkpay.signer.hd import deposit_node, ed25519_master, secp256k1_master
+from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
 from bitlinkpay.signer.keyring import FIRST_POOL, KeyRing
 from bitlinkpay.signer.keys import SolanaBranch, derive_keyring, new_seed, recover_private_key
 from bitlinkpay.signer.problems import SelfTestFailed
+from bitlinkpay.signer.public import deposit_node
 
 SEEDS = [bytes(64), bytes(range(64)), hashlib.sha512(b"a third seed").digest()]
 
