@@ -68,9 +68,8 @@ def main() -> None:
     missing = [threat for threat, answer in fresh.items() if answer == "MISSING"]
     tested = sum("::" in answer for answer in fresh.values())
     later = sum(answer.startswith("later: ") for answer in fresh.values())
-    print(
-        f"{len(fresh)} threats: {tested} tested, {later} later, {len(fresh) - tested - later - len(missing)} cannot apply"
-    )
+    cannot = len(fresh) - tested - later - len(missing)
+    print(f"{len(fresh)} threats: {tested} tested, {later} later, {cannot} cannot apply")
     if missing:
         sys.exit("without an answer: " + " ".join(missing))
     if "--write" not in sys.argv and fresh != present:

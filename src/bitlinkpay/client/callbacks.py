@@ -1,4 +1,4 @@
-"""A merchant's side of callbacks: verify the Standard Webhooks signature over the bytes as they came, then read them."""
+"""A merchant's side of callbacks: verify the Standard Webhooks signature over the bytes as they came, and read them."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ from bitlinkpay.wm.reading import read_deposit_callback
 
 TOLERANCE: Final = timedelta(minutes=5)
 ACKNOWLEDGED: Final = b'{"code":0,"msg":"success"}'
-_SECRET_PREFIX: Final = "whsec_"
+_PREFIX: Final = "whsec_"
 
 
 class BadCallback(Exception):
@@ -36,7 +36,7 @@ def verify_callback(secret: str, headers: Mapping[str, str], body: bytes, *, now
         raise BadCallback("webhook-id or webhook-timestamp is missing")
     if abs(now - datetime.fromtimestamp(int(timestamp), UTC)) > TOLERANCE:
         raise BadCallback("the callback was signed more than 5 minutes ago")
-    key = b64decode(secret.removeprefix(_SECRET_PREFIX))
+    key = b64decode(secret.removeprefix(_PREFIX))
     signed = f"{message_id}.{timestamp}.".encode() + body
     expected = "v1," + b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     if not any(hmac.compare_digest(expected, mark) for mark in headers.get("webhook-signature", "").split()):

@@ -1,4 +1,4 @@
-"""The demo's steps. Everything goes through the doors that merchants and operators use: no shortcut into the database."""
+"""The steps of the demo, all through the doors that merchants and operators use: no short cut into the database."""
 
 import asyncio
 import signal

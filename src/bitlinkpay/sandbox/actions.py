@@ -1,4 +1,4 @@
-"""What a person or a program may do to an order in a sandbox: pay it right or wrong, mine, reorganise, turn the clock."""
+"""What a person or a program may do in a sandbox: pay an order right or wrong, mine, reorganise, turn the clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Typed doors to the two untyped key libraries: `bip32` (BIP-32 on secp256k1) and `slip10` (SLIP-0010 on Ed25519)."""
+"""Typed doors to private keys in the untyped libraries `bip32` (BIP-32 on secp256k1) and `slip10` (SLIP-0010)."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -25,21 +25,7 @@ class PrivateNode(Protocol):
         ...
 
 
-class PublicNode(Protocol):
-    """A public extended key."""
-
-    def get_pubkey_from_path(self, path: str | Sequence[int]) -> bytes:
-        """Return the 33-byte public key at an unhardened path."""
-        ...
-
-    def get_extended_pubkey_from_path(self, path: str | Sequence[int]) -> tuple[bytes, bytes]:
-        """Return chain code and public key at an unhardened path."""
-        ...
-
-
 _bip32_from_seed: Callable[[bytes, str], PrivateNode] = BIP32.from_seed
-_bip32_from_xpub: Callable[[str], PublicNode] = BIP32.from_xpub
-_bip32_public: Callable[[bytes, None, bytes], PublicNode] = BIP32
 _slip10_from_seed: Callable[[bytes, str, str], PrivateNode] = SLIP10.from_seed
 _slip10_node: Callable[[bytes, bytes, None, bytes, int, int, str, str], PrivateNode] = SLIP10
 
@@ -47,11 +33,6 @@ _slip10_node: Callable[[bytes, bytes, None, bytes, int, int, str, str], PrivateN
 def secp256k1_master(seed: bytes, *, testnet: bool = False) -> PrivateNode:
     """Return the BIP-32 master key; `testnet` only changes how extended keys are written (`tpub`)."""
     return _bip32_from_seed(seed, "test" if testnet else "main")
-
-
-def secp256k1_public(xpub: str) -> PublicNode:
-    """Read an extended public key."""
-    return _bip32_from_xpub(xpub)
 
 
 def ed25519_master(seed: bytes) -> PrivateNode:
@@ -62,13 +43,3 @@ def ed25519_master(seed: bytes) -> PrivateNode:
 def ed25519_node(chain_code: bytes, key: bytes, *, depth: int) -> PrivateNode:
     """Rebuild a node on Ed25519 from its parts; it has hardened children only."""
     return _slip10_node(chain_code, key, None, bytes(4), depth, 0, "main", "ed25519")
-
-
-def deposit_node(xpub: str) -> PublicNode:
-    """Return the public node of chain 0 below an account's extended public key: its child `i` is deposit key `i`."""
-    return _bip32_public(*_chain_zero(xpub))
-
-
-def _chain_zero(xpub: str) -> tuple[bytes, None, bytes]:
-    chain_code, key = _bip32_from_xpub(xpub).get_extended_pubkey_from_path([0])
-    return chain_code, None, key

@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.core.assets import Family
-from bitlinkpay.signer.hd import PublicNode, deposit_node
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.signer.public import PublicNode, deposit_node
 from bitlinkpay.wallets.tags import tag_of
 
 
