@@ -1,0 +1,3 @@
+module example.test/bitlinkpay/handmade
+
+go 1.22

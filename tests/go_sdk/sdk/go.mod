@@ -1,0 +1,3 @@
+module example.test/bitlinkpay/sdk
+
+go 1.22
