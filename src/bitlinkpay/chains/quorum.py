@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
 from bitlinkpay.chains.base import ChainError, NotEnoughAnswers
-from bitlinkpay.chains.rpc import AnswerTooLarge
 from bitlinkpay.core.errors import Invalid
 
 _SECOND_NS = 1_000_000_000
@@ -198,9 +197,6 @@ class Quorum(Generic[V]):
             self.doubt(voter, "slow")
 
     def _verdict(self, ballot: _Ballot[V, F], needed: int) -> ChainError:
-        too_large = next((error for error in ballot.failures if isinstance(error, AnswerTooLarge)), None)
-        if too_large is not None:
-            return too_large
         if not ballot.votes and len({type(error) for error in ballot.failures}) == 1:
             return ballot.failures[0]
         reasons = "; ".join(str(error) for error in ballot.failures) or "their answers differ"

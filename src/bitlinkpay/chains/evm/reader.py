@@ -21,7 +21,6 @@ from bitlinkpay.chains.evm.proof import Unproven, check_shape, prove, signer_of
 from bitlinkpay.chains.evm.transfers import canonical_address, canonical_hash, is_native_payment, is_success
 from bitlinkpay.chains.evm.wire import RawBlock, Receipt, unhex
 from bitlinkpay.chains.quorum import Quorum
-from bitlinkpay.chains.rpc import AnswerTooLarge
 
 F = TypeVar("F")
 
@@ -48,29 +47,16 @@ class BlockReader:
         self._quorum = quorum
         self._proof = proof
         self._range_max = range_max
-        self._range = range_max
 
     async def read(self, first: int, last: int, extract: Callable[[Sealed], F]) -> list[F]:
-        """Return what `extract` finds in each block of a prefix of `first..last`, at least one block.
+        """Return what `extract` finds in each block of `first..last`, of at most `range_max` of them.
 
-        The prefix shrinks by half each time that it is too much for the endpoints, and grows back slowly.
+        How many of them travel in one request is the business of `JsonRpc.batch`.
 
         Raises:
             GapError, ForkedBlock, NotEnoughAnswers, ChainError: nothing was read.
         """
-        while True:
-            end = min(last, first + self._range - 1)
-            try:
-                found = await self._read_exactly(first, end, extract)
-            except AnswerTooLarge:
-                if end == first:
-                    raise
-                self._range = max(1, (end - first + 1) // 2)
-                continue
-            self._range = min(self._range_max, self._range + 1)
-            return found
-
-    async def _read_exactly(self, first: int, last: int, extract: Callable[[Sealed], F]) -> list[F]:
+        last = min(last, first + self._range_max - 1)
         if self._proof is Proof.COMPARED:
             _, found = await self._quorum.agree(lambda node: self._fetch(node, first, last, extract))
             return found
