@@ -18,7 +18,7 @@ from types import FrameType
 from typing import IO, Final
 
 from bitlinkpay.core.errors import Unavailable
-from bitlinkpay.db.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres
+from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.settings import Settings, write_running
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 READY_LINE: Final = "ready"
 _READY_S: Final = 60
 _STOP_S: Final = 10
+_SLOWEST_RESTART_S: Final = 15
 _PR_SET_PDEATHSIG: Final = 1
-_SECRETS: Final = ("BITLINKPAY_SIGNER_PASSPHRASE",)
+PASSPHRASE_VARIABLE: Final = "BITLINKPAY_SIGNER_PASSPHRASE"  # noqa: S105 - its name; see `signer.sealing`
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Child:
     """One supervised process. `is_trusted` children alone see the signer's passphrase."""
 
     name: str
-    words: Sequence[str]
+    command: Sequence[str]
     is_trusted: bool = False
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0
@@ -77,40 +78,21 @@ class Supervisor:
         write_running(self._settings)
         if self._postgres:
             self._postgres.start()
-        for words in (["migrate"], ["signer", "ensure"]):
-            self._once(words)
+        _run_all([_program(self._settings, "migrate"), _program(self._settings, "signer", "ensure")])
         for child in self._children:
-            self._launch(child, is_first=True)
+            self._launch(child)
+        for child in self._children:
+            _await_ready(child)
 
-    def _once(self, words: Sequence[str]) -> None:
-        done = subprocess.run(  # noqa: S603 - our own program
-            self._command(words),
-            env=self._environment(is_trusted=True),
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            check=False,
-        )
-        if done.returncode:
-            raise Unavailable(f"`bitlinkpay {' '.join(words)}` failed, see above")
-
-    def _command(self, words: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(self._settings.data_dir)]
-
-    def _environment(self, *, is_trusted: bool) -> Mapping[str, str]:
-        hidden = () if is_trusted else _SECRETS
-        return {name: value for name, value in os.environ.items() if name not in hidden}
-
-    def _launch(self, child: Child, *, is_first: bool = False) -> None:
+    def _launch(self, child: Child) -> None:
         child.started_at = time.monotonic()
         child.process = subprocess.Popen(  # noqa: S603 - our own program
-            self._command(child.words),
-            env=self._environment(is_trusted=child.is_trusted),
+            child.command,
+            env=_environment(is_trusted=child.is_trusted),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
         )
-        if is_first:
-            _await_ready(child)
 
     def _mend(self) -> None:
         if self._postgres and not self._postgres.is_running():
@@ -122,9 +104,9 @@ class Supervisor:
 
     def _restart(self, child: Child) -> None:
         lived = time.monotonic() - child.started_at
-        child.failures = 0 if lived > _READY_S else child.failures + 1
-        if lived < min(2**child.failures / 10, 15):
+        if lived < min(2**child.failures / 10, _SLOWEST_RESTART_S):
             return
+        child.failures = 0 if lived > _READY_S else child.failures + 1
         code = child.process.returncode if child.process else None
         log.error("%s ended (%s); starting it again", child.name, code)
         self._launch(child)
@@ -142,8 +124,34 @@ class Supervisor:
 
 
 def _plan(settings: Settings) -> list[Child]:
-    apis = [Child(f"api {number}", ["api"]) for number in range(settings.api_processes)]
-    return [Child("signer", ["signer", "serve"], is_trusted=True), Child("worker", ["worker"]), *apis]
+    apis = [Child(f"api {number}", _program(settings, "api")) for number in range(settings.api_processes)]
+    return [Child("signer", _signer(settings), is_trusted=True), Child("worker", _program(settings, "worker")), *apis]
+
+
+def _program(settings: Settings, *words: str) -> list[str]:
+    return [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(settings.data_dir)]
+
+
+def _signer(settings: Settings) -> list[str]:
+    """Return the signer's own small program: it imports neither the database nor the web."""
+    words = [sys.executable, "-m", "bitlinkpay.signer.server", "--dir", str(settings.signer_dir)]
+    return words if PASSPHRASE_VARIABLE in os.environ else [*words, "--key-file", str(settings.signer_key_file)]
+
+
+def _environment(*, is_trusted: bool) -> Mapping[str, str]:
+    hidden = () if is_trusted else (PASSPHRASE_VARIABLE,)
+    return {name: value for name, value in os.environ.items() if name not in hidden}
+
+
+def _run_all(commands: Sequence[Sequence[str]]) -> None:
+    """Run one-off commands side by side; what they print goes to stderr."""
+    started = [
+        subprocess.Popen(command, env=_environment(is_trusted=True), stdin=subprocess.DEVNULL, stdout=2)  # noqa: S603
+        for command in commands
+    ]
+    for command, process in zip(commands, started, strict=True):
+        if process.wait():
+            raise Unavailable(f"`bitlinkpay {' '.join(command[3:-2])}` failed, see above")
 
 
 def _die_with_parent() -> None:
@@ -174,12 +182,3 @@ def _reap(process: subprocess.Popen[bytes], deadline: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def database_dsns(settings: Settings) -> tuple[str, str]:
-    """Return the connection strings of the owner (migrations) and of the application role."""
-    external = settings.database
-    if external.dsn:
-        return external.owner_dsn or external.dsn, external.dsn
-    postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-    return postgres.dsn(OWNER_ROLE), postgres.dsn(APP_ROLE)

@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from bitlinkpay.app import Platform, chains_of, open_platform
+from bitlinkpay.app.platform import Platform, chains_of, open_platform
 from bitlinkpay.chains.base import Chain, ChainError, Head
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
-from bitlinkpay.deposits import store as deposits
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor
 from bitlinkpay.settings import Settings
 
@@ -26,7 +26,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 async def _status(settings: Settings) -> list[dict[str, object]]:
     async with open_platform(settings) as platform:
         async with platform.database.reader() as tx:
-            cursors = {cursor.network: cursor for cursor in await deposits.list_cursors(tx)}
+            cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)}
         chains = chains_of(platform)
         try:
             return [await _row(platform, chain, cursors.get(name)) for name, chain in chains.items()]

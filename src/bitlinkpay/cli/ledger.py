@@ -4,8 +4,9 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from bitlinkpay.app import check_books, connect
+from bitlinkpay.app.platform import check_books
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.connection import connect
 from bitlinkpay.ledger.model import Check, all_ok
 from bitlinkpay.settings import Settings
 

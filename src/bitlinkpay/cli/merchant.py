@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from bitlinkpay.app import Platform, open_authority, open_platform
+from bitlinkpay.app.platform import Platform, open_authority, open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from bitlinkpay.app import connect, database_dsns
 from bitlinkpay.cli.console import add_data_dir, find_deployment
+from bitlinkpay.connection import connect, database_dsns
 from bitlinkpay.db.deployment import claim_mode
 from bitlinkpay.db.migrate import migrate
 from bitlinkpay.settings import Settings

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bitlinkpay.app import open_platform, sandbox_actions
+from bitlinkpay.app.platform import open_platform, sandbox_actions
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.order import find_order
 from bitlinkpay.core.errors import Conflict, Invalid

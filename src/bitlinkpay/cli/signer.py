@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitlinkpay.app import connect
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer import hardening, server, service

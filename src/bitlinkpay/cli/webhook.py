@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 
-from bitlinkpay.app import open_platform
+from bitlinkpay.app.platform import open_platform
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.ids import DeliveryId, parse_id, show_id

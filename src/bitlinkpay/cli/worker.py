@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from bitlinkpay.app import run_worker
+from bitlinkpay.app.worker import run_worker
 from bitlinkpay.cli.console import add_data_dir, find_deployment, start_log
 from bitlinkpay.supervisor import READY_LINE
 

@@ -1,0 +1,106 @@
+"""The API process: the merchant API on mutual TLS, the hosted pages and the sandbox's plain mode on the web port."""
+
+from asyncio import TaskGroup
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.app.platform import (
+    Platform,
+    chains_of,
+    enroll,
+    following,
+    open_authority,
+    open_platform,
+    sandbox_actions,
+)
+from bitlinkpay.connection import connect
+from bitlinkpay.core.clock import SystemClock
+from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.settings import Settings
+from bitlinkpay.web.checkout.orders import Changes, Orders
+from bitlinkpay.web.checkout.routes import build_routes
+from bitlinkpay.web.site import Site
+from bitlinkpay.web.tls import TlsFiles, server_context
+from bitlinkpay.web.wm.app import WmApp
+from bitlinkpay.web.wm.desk import Desk
+from bitlinkpay.web.wm.gate import ClosedGate, EncryptedGate, PlainGate
+from bitlinkpay.web.wm.listener import Listener
+from bitlinkpay.web.wm.opener import Opener
+
+
+async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Answer the merchant API and the hosted pages until SIGTERM or SIGINT.
+
+    Raises:
+        Unavailable: the database does not answer, or a port is taken.
+    """
+    await _enroll(settings)
+    async with open_platform(settings) as platform, AsyncExitStack() as stack:
+        await platform.directory.start()
+        changes = Changes()
+        await changes.follow(platform.database)
+        tasks = await stack.enter_async_context(TaskGroup())
+        running = [tasks.create_task(loop) for loop in following(platform)]
+        authority = open_authority(settings)
+        opener = Opener(authority.envelope)
+        stack.push_async_callback(opener.close)
+        desk = _desk(platform)
+        listeners = [
+            Listener(
+                WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk),
+                host=settings.wm.host,
+                port=settings.wm.port,
+                tls=server_context(
+                    TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
+                ),
+            ),
+            Listener(_site(platform, desk, changes), host=settings.web.host, port=settings.web.port, tls=None),
+        ]
+        for listener in listeners:
+            await _listen(listener)
+            stack.push_async_callback(listener.stop)
+        on_ready()
+        await until_told()
+        for task in running:
+            task.cancel()
+
+
+async def _enroll(settings: Settings) -> None:
+    database = await connect(settings)
+    try:
+        await enroll(settings, database)
+    finally:
+        await database.close()
+
+
+async def _listen(listener: Listener) -> None:
+    try:
+        await listener.start()
+    except OSError as error:
+        raise Unavailable(f"cannot listen: {error}; choose another --wm-port or --web-port") from error
+
+
+def _desk(platform: Platform) -> Desk:
+    return Desk(
+        platform.database,
+        platform.payins,
+        platform.registry,
+        mode=platform.settings.mode,
+        urls=platform.urls,
+        order_url=platform.settings.order_url,
+        wall=SystemClock(),
+    )
+
+
+def _site(platform: Platform, desk: Desk, changes: Changes) -> Site:
+    settings = platform.settings
+    orders = Orders(platform.database, platform.registry, platform.payins, chains_of(platform), changes)
+    routes = build_routes(
+        orders,
+        clock=platform.clock,
+        support_contact=settings.support_contact,
+        sandbox=sandbox_actions(platform) if settings.is_sandbox else None,
+    )
+    gate = PlainGate(platform.directory, settings.mode) if settings.is_sandbox else ClosedGate()
+    return Site(routes, WmApp(gate, desk))

@@ -1,0 +1,147 @@
+"""The worker process: every loop of a deployment."""
+
+import logging
+from asyncio import Event, TaskGroup, gather
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+
+from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.app.platform import Platform, chains_of, check_books, enroll, following, load_networks, open_platform
+from bitlinkpay.chains.base import Chain
+from bitlinkpay.connection import connect
+from bitlinkpay.core.assets import Family, Network
+from bitlinkpay.core.clock import Clock
+from bitlinkpay.db.pool import Database
+from bitlinkpay.merchants import service as merchants
+from bitlinkpay.payins.clearing import Clearing
+from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
+from bitlinkpay.payins.reconciling import Reconciling
+from bitlinkpay.rates.service import refresh
+from bitlinkpay.rates.sources import FixedPrices, Market
+from bitlinkpay.risk.listfile import ListFile
+from bitlinkpay.risk.model import Provider, Screener
+from bitlinkpay.risk.service import NoLists, Screening
+from bitlinkpay.sandbox.clock import SandboxClock
+from bitlinkpay.sandbox.service import Sandbox, mine_due
+from bitlinkpay.sandbox.store import BLOCK_CHANNEL
+from bitlinkpay.settings import Settings
+from bitlinkpay.signer.client import SignerClient
+from bitlinkpay.webhooks.relay import Relay
+from bitlinkpay.webhooks.sender import Sender
+from bitlinkpay.webhooks.subscriber import FanOut
+from bitlinkpay.workers.chores import Chore, run_chores
+from bitlinkpay.workers.duties import expire_unpicked, fill_pool, forget_events, forget_seals, refresh_rates
+from bitlinkpay.workers.loop import forever
+from bitlinkpay.workers.watcher import Parts, Watcher
+
+log = logging.getLogger(__name__)
+
+
+async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Run every loop of a deployment until SIGTERM or SIGINT.
+
+    Raises:
+        Unavailable: the database or the signer did not answer at the start.
+    """
+    await _prepare(settings)
+    async with open_platform(settings) as platform:
+        chains = chains_of(platform)
+        sender = Sender(platform.urls)
+        try:
+            async with TaskGroup() as group:
+                tasks = [group.create_task(loop) for loop in _loops(platform, chains, sender)]
+                on_ready()
+                await until_told()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await sender.aclose()
+            await gather(*(chain.aclose() for chain in chains.values()))
+
+
+async def _prepare(settings: Settings) -> None:
+    database = await connect(settings)
+    try:
+        await enroll(settings, database)
+        if settings.is_sandbox:
+            clock = SandboxClock()
+            await clock.refresh(database)
+            sandbox = Sandbox(load_networks(settings))
+            await database.unit(lambda tx: sandbox.prepare(tx, clock.now()))
+            await refresh(database, FixedPrices(clock))
+    finally:
+        await database.close()
+
+
+def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> list[Coroutine[object, object, None]]:
+    relay = Relay(platform.database, sender, merchants.webhook_secrets, clock=platform.clock)
+    screener = Screening(platform.database, _providers(platform), platform.clock)
+    watchers = [_watch(platform, chain, screener) for chain in chains.values()]
+    fanning = FanOut(platform.database, dict.fromkeys(EVENT_KINDS, delivery_of), relay.wake)
+    return [*watchers, fanning.run(), relay.run(), run_chores(_chores(platform)), *following(platform)]
+
+
+def _providers(platform: Platform) -> Sequence[Provider]:
+    lists = platform.settings.screening_lists
+    files = [ListFile(platform.database, platform.settings.data_dir / name, platform.clock) for name in lists]
+    return files or [NoLists()]
+
+
+async def _watch(platform: Platform, chain: Chain, screener: Screener) -> None:
+    database, registry, clock = platform.database, platform.registry, platform.clock
+    hides_transfers = chain.network.family in {Family.EVM, Family.TRON}  # a contract's inner call moves native coins
+    watcher = Watcher(
+        Parts(
+            database=database,
+            registry=registry,
+            chain=chain,
+            payins=platform.payins,
+            clearing=Clearing(database=database, registry=registry, chain=chain, screener=screener, clock=clock),
+            reconciling=Reconciling(database=database, registry=registry, chain=chain, clock=clock)
+            if hides_transfers
+            else None,
+            clock=clock,
+        )
+    )
+    wake = Event()
+    if platform.settings.is_sandbox:
+        await database.listen(BLOCK_CHANNEL, lambda _: wake.set())
+    await forever(chain.network.id, watcher.step, pause=_pause(platform.settings, chain.network), wake=wake)
+
+
+def _pause(settings: Settings, network: Network) -> timedelta:
+    if settings.is_sandbox:
+        return timedelta(seconds=1)
+    return settings.poll_of.get(network.id) or min(network.block_time / 2, timedelta(seconds=1))
+
+
+def _chores(platform: Platform) -> list[Chore]:
+    database, settings, clock = platform.database, platform.settings, platform.clock
+    source = FixedPrices(clock) if settings.rates.is_static else Market(clock)
+    chores = [
+        Chore("pre-orders", timedelta(seconds=1), partial(expire_unpicked, database, platform.payins)),
+        Chore("rates", timedelta(seconds=settings.rates.refresh_s), partial(refresh_rates, database, source)),
+        Chore("seals", timedelta(minutes=1), partial(forget_seals, database)),
+        Chore("events", timedelta(hours=1), partial(forget_events, database)),
+        Chore("books", timedelta(minutes=5), partial(_audit, database)),
+    ]
+    if settings.signer_dir.is_dir():
+        signer = SignerClient(settings.signer_dir)
+        chores.append(Chore("address pool", timedelta(seconds=5), partial(fill_pool, database, signer)))
+    if settings.is_sandbox and settings.sandbox.block_s:
+        interval = timedelta(seconds=settings.sandbox.block_s)
+        chores.append(Chore("blocks", interval / 4, partial(_mine, database, clock, interval)))
+    return chores
+
+
+async def _audit(database: Database) -> bool:
+    for check in await check_books(database):
+        if not check.ok:
+            log.critical("the books do not hold: %s: %s", check.name, check.detail)
+    return False
+
+
+async def _mine(database: Database, clock: Clock, interval: timedelta) -> bool:
+    await database.unit(lambda tx: mine_due(tx, clock.now(), interval))
+    return False
