@@ -1,15 +1,14 @@
-"""Every SQL statement about cursors, the block journal and deposits."""
+"""Every SQL statement about deposits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
-from uuid import UUID
 
-from bitlinkpay.chains.base import Arrival, Block, BlockRef
+from bitlinkpay.chains.base import Arrival
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.db.driver import Row, Tx
-from bitlinkpay.deposits.model import Cursor, Deposit, DepositEvent, DepositState, Lease, LostLease, Watched
+from bitlinkpay.deposits.model import Deposit, DepositEvent, DepositState, Watched
 
 # Violations of what must hold between deposits and the books; see `payins.invariants`.
 PENDING: Final = """
@@ -48,12 +47,6 @@ FINAL: Final = """
 """
 
 
-def _cursor(row: Row) -> Cursor:
-    return Cursor(
-        row["network"], row["height"], row["hash"], row["block_at"], row["final_height"], row["reconciled_height"]
-    )
-
-
 def _deposit(row: Row) -> Deposit:
     return Deposit(
         deposit_id=DepositId(row["deposit_id"]),
@@ -76,146 +69,6 @@ def _deposit(row: Row) -> Deposit:
         first_block_at=row["first_block_at"],
         seen_at=row["seen_at"],
     )
-
-
-async def find_cursor(tx: Tx, network: str) -> Cursor | None:
-    """Return how far a network has been read, or None before its first start."""
-    row = await tx.fetchrow("select * from cursors where network = $1", network)
-    return _cursor(row) if row else None
-
-
-async def list_cursors(tx: Tx) -> list[Cursor]:
-    """Return the cursor of every network that was ever read."""
-    return [_cursor(row) for row in await tx.fetch("select * from cursors order by network")]
-
-
-async def begin(tx: Tx, network: str, start: BlockRef, now: datetime) -> None:
-    """Place a network's cursor at its first start; does nothing later."""
-    await tx.execute(
-        """
-        with placed as (
-            insert into cursors (network, height, hash, block_at, final_height, reconciled_height, updated_at)
-            values ($1, $2, $3, $4, $2, $2, $5)
-            on conflict (network) do nothing
-            returning network
-        )
-        insert into blocks (network, height, hash, parent, block_at)
-        select network, $2, $3, '', $4 from placed
-        """,
-        network,
-        start.height,
-        start.hash,
-        start.time,
-        now,
-    )
-
-
-async def take_lease(tx: Tx, *, network: str, token: UUID, now: datetime, life: timedelta) -> Lease | None:
-    """Take or renew the lease of a network, or return None while another holder's lease lives.
-
-    `now` is wall time: a sandbox clock must not end leases.
-    """
-    until = await tx.fetchval(
-        """
-        update cursors set lease_token = $2, lease_until = $4
-        where network = $1 and (lease_token = $2 or lease_until is null or lease_until < $3)
-        returning lease_until
-        """,
-        network,
-        token,
-        now,
-        now + life,
-    )
-    return Lease(network, token, until) if until else None
-
-
-async def advance(tx: Tx, lease: Lease, *, parent: str, last: Block, final_height: int, now: datetime) -> None:
-    """Move the cursor from the block `parent` to `last`.
-
-    Raises:
-        LostLease: the cursor stands elsewhere or another watcher holds the lease.
-    """
-    moved = await tx.fetchval(
-        """
-        update cursors
-        set height = $4, hash = $5, block_at = $6, final_height = greatest(final_height, $7), updated_at = $8
-        where network = $1 and lease_token = $2 and hash = $3
-        returning height
-        """,
-        lease.network,
-        lease.token,
-        parent,
-        last.height,
-        last.hash,
-        last.time,
-        final_height,
-        now,
-    )
-    if moved is None:
-        raise LostLease(lease.network)
-
-
-async def hold_lease(tx: Tx, lease: Lease, *, final_height: int) -> None:
-    """Lock the cursor row and note the final height without moving the cursor.
-
-    Raises:
-        LostLease: another watcher holds the lease.
-    """
-    held = await tx.fetchval(
-        """
-        update cursors set final_height = greatest(final_height, $3)
-        where network = $1 and lease_token = $2
-        returning height
-        """,
-        lease.network,
-        lease.token,
-        final_height,
-    )
-    if held is None:
-        raise LostLease(lease.network)
-
-
-async def set_reconciled(tx: Tx, lease: Lease, height: int) -> None:
-    """Note the height up to which balances were compared with the chain."""
-    await tx.execute(
-        """
-        update cursors set reconciled_height = greatest(reconciled_height, $3)
-        where network = $1 and lease_token = $2
-        """,
-        lease.network,
-        lease.token,
-        height,
-    )
-
-
-async def write_journal(tx: Tx, network: str, blocks: Sequence[Block]) -> None:
-    """Append verified blocks to the journal."""
-    await tx.execute(
-        """
-        insert into blocks (network, height, hash, parent, block_at)
-        select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[])
-        """,
-        network,
-        [block.height for block in blocks],
-        [block.hash for block in blocks],
-        [block.parent for block in blocks],
-        [block.time for block in blocks],
-    )
-
-
-async def prune_journal(tx: Tx, network: str, below: int) -> None:
-    """Forget journal rows far below finality; deposits keep their own block hash."""
-    await tx.execute("delete from blocks where network = $1 and height < $2", network, below)
-
-
-async def journal_block(tx: Tx, network: str, height: int) -> BlockRef | None:
-    """Return the highest journal block at or below `height`."""
-    row = await tx.fetchrow(
-        "select height, hash, block_at from blocks where network = $1 and height <= $2 order by height desc limit 1",
-        network,
-        height,
-    )
-    return BlockRef(row["height"], row["hash"], row["block_at"]) if row else None
 
 
 async def match(tx: Tx, key_family: str, targets: Sequence[str], tags: Sequence[str]) -> list[Watched]:
@@ -353,36 +206,6 @@ async def lock_above(tx: Tx, network: str, height: int) -> list[Deposit]:
     return [_deposit(row) for row in rows]
 
 
-async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> None:
-    """Move the cursor back to an ancestor and forget the journal above it.
-
-    Raises:
-        LostLease: another watcher holds the lease.
-    """
-    moved = await tx.fetchval(
-        """
-        with back as (
-            update cursors
-            set height = $3, hash = $4, block_at = $5, updated_at = $6,
-                final_height = least(final_height, $3), reconciled_height = least(reconciled_height, $3)
-            where network = $1 and lease_token = $2
-            returning height
-        ), forgotten as (
-            delete from blocks where network = $1 and height > $3 and exists (select from back)
-        )
-        select height from back
-        """,
-        lease.network,
-        lease.token,
-        to.height,
-        to.hash,
-        to.time,
-        now,
-    )
-    if moved is None:
-        raise LostLease(lease.network)
-
-
 async def list_of_payins(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
     """Return every deposit of these orders, in chain order."""
     rows = await tx.fetch(
@@ -424,31 +247,6 @@ async def booked_units(tx: Tx, asset: str, targets: Sequence[str], height: int) 
         height,
     )
     return {row["target"]: int(row["units"]) for row in rows}
-
-
-async def height_at(tx: Tx, network: str, at: datetime) -> int:
-    """Return the height of the last journal block not later than `at`, or of the oldest one kept."""
-    height = await tx.fetchval(
-        """
-        select coalesce(
-            (select max(height) from blocks where network = $1 and block_at <= $2),
-            (select min(height) from blocks where network = $1), 0)
-        """,
-        network,
-        at,
-    )
-    return int(height)
-
-
-async def standing(tx: Tx, network: str, blocks: Sequence[Block]) -> set[str]:
-    """Return the hashes of those blocks that stand in the journal."""
-    rows = await tx.fetch(
-        "select hash from blocks where network = $1 and height = any($2::bigint[]) and hash = any($3::text[])",
-        network,
-        [block.height for block in blocks],
-        [block.hash for block in blocks],
-    )
-    return {row["hash"] for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from bitlinkpay.core.assets import Network
 from bitlinkpay.core.ids import DepositId, PayinId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent, DepositState, Lease, Watched
 from bitlinkpay.deposits.store import DepositChange
 from bitlinkpay.payins import books, store
@@ -51,8 +52,8 @@ async def observe(
     """
     network = registry.networks[lease.network]
     final = min(final_height, blocks[-1].height)
-    await deposits_store.advance(tx, lease, parent=blocks[0].parent, last=blocks[-1], final_height=final, now=now)
-    await deposits_store.write_journal(tx, network.id, blocks)
+    await journal.advance(tx, lease, parent=blocks[0].parent, last=blocks[-1], final_height=final, now=now)
+    await journal.write_journal(tx, network.id, blocks)
     arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
     deposits = await record(tx, registry, network, arrived, now)
     return Observed(len(deposits), await finalize(tx, network.id, final, now))
@@ -208,7 +209,7 @@ async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> list[Depo
     Raises:
         LostLease: another watcher holds the lease.
     """
-    await deposits_store.rewind(tx, lease, to, now)
+    await journal.rewind(tx, lease, to, now)
     above = await deposits_store.lock_above(tx, lease.network, to.height)
     if not above:
         return []

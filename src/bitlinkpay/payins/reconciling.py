@@ -12,6 +12,7 @@ from bitlinkpay.core.ids import PayinId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Lease
 from bitlinkpay.payins import arrivals, store
 
@@ -61,7 +62,7 @@ class Reconciling:
 
     async def _locate(self, lease: Lease, cursor: Cursor, asset: Asset, address: str) -> int:
         async with self._database.reader() as tx:
-            first = await deposits_store.height_at(tx, cursor.network, await store.opened_at(tx, address))
+            first = await journal.height_at(tx, cursor.network, await store.opened_at(tx, address))
         found = await self._chain.locate(asset, address, first, cursor.height)
         return await self._record(lease, found) if found else 0
 
@@ -70,10 +71,10 @@ class Reconciling:
         now = self._clock.now()
 
         async def work(tx: Tx) -> int:
-            await deposits_store.hold_lease(tx, lease, final_height=0)
-            standing = await deposits_store.standing(tx, network.id, [block for block, _ in found])
+            await journal.hold_lease(tx, lease, final_height=0)
+            standing = await journal.standing(tx, network.id, [block for block, _ in found])
             kept = [(block, transfer) for block, transfer in found if block.hash in standing]
-            cursor = await deposits_store.find_cursor(tx, network.id)
+            cursor = await journal.find_cursor(tx, network.id)
             recorded = await arrivals.record(tx, self._registry, network, kept, now)
             if cursor and recorded:
                 await arrivals.finalize(tx, network.id, cursor.final_height, now)

@@ -10,6 +10,7 @@ from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.ids import DepositId, PayinId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Deposit, DepositState
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants.model import Merchant
@@ -107,7 +108,7 @@ async def find_view(tx: Tx, registry: Registry, payin_id: PayinId) -> PayinView:
 async def view(tx: Tx, registry: Registry, payin: Payin, merchant: Merchant) -> PayinView:
     """Return what may be shown of an order at hand."""
     deposits = await deposits_store.list_of_payins(tx, [payin.payin_id])
-    cursors = {cursor.network: cursor for cursor in await deposits_store.list_cursors(tx)} if deposits else {}
+    cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)} if deposits else {}
     asset = registry.assets[payin.asset] if payin.asset else None
     network = registry.networks[asset.network] if asset else None
     return PayinView(

@@ -15,7 +15,7 @@ from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
-from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Lease, LostLease
 from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.clearing import Clearing
@@ -76,9 +76,7 @@ class Watcher:
             return self._lease
 
         async def work(tx: Tx) -> Lease | None:
-            return await deposits_store.take_lease(
-                tx, network=self._network.id, token=self._token, now=now, life=LEASE_LIFE
-            )
+            return await journal.take_lease(tx, network=self._network.id, token=self._token, now=now, life=LEASE_LIFE)
 
         self._lease = await self._parts.database.unit(work)
         if self._lease is None:
@@ -87,18 +85,18 @@ class Watcher:
 
     async def _begin(self) -> None:
         async with self._parts.database.reader() as tx:
-            if await deposits_store.find_cursor(tx, self._network.id) is not None:
+            if await journal.find_cursor(tx, self._network.id) is not None:
                 return
         head = await self._parts.chain.head()
 
         async def work(tx: Tx) -> None:
-            await deposits_store.begin(tx, self._network.id, head.final, self._parts.clock.now())
+            await journal.begin(tx, self._network.id, head.final, self._parts.clock.now())
 
         await self._parts.database.unit(work)
 
     async def _cursor(self) -> Cursor:
         async with self._parts.database.reader() as tx:
-            cursor = await deposits_store.find_cursor(tx, self._network.id)
+            cursor = await journal.find_cursor(tx, self._network.id)
         assert cursor is not None, "a lease without a cursor"
         return cursor
 
@@ -137,7 +135,7 @@ class Watcher:
         async def work(tx: Tx) -> None:
             await arrivals.observe(tx, parts.registry, lease, blocks=blocks, final_height=final_height, now=now)
             if blocks[-1].height % PRUNE_EVERY == 0:
-                await deposits_store.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
+                await journal.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
 
         await parts.database.unit(work)
 
@@ -151,7 +149,7 @@ class Watcher:
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> int:
-            await deposits_store.hold_lease(tx, lease, final_height=final)
+            await journal.hold_lease(tx, lease, final_height=final)
             return await arrivals.finalize(tx, lease.network, final, now)
 
         return await self._parts.database.unit(work) > 0
@@ -203,7 +201,7 @@ class Watcher:
 
     async def _journal(self, height: int) -> BlockRef | None:
         async with self._parts.database.reader() as tx:
-            return await deposits_store.journal_block(tx, self._network.id, height)
+            return await journal.journal_block(tx, self._network.id, height)
 
     async def _close(self, lease: Lease, cursor: Cursor) -> None:
         parts = self._parts

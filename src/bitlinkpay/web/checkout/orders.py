@@ -15,6 +15,7 @@ from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import PayinId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Deposit, DepositState
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import store
@@ -108,7 +109,7 @@ class Orders:
             if payin is None:
                 raise OrderNotFound
             deposits = await deposits_store.list_of_payins(tx, [payin_id])
-            cursors = {cursor.network: cursor.height for cursor in await deposits_store.list_cursors(tx)}
+            cursors = {cursor.network: cursor.height for cursor in await journal.list_cursors(tx)}
         wanted = {text.lower(), *self._spellings(text)}
         mine = [d for d in deposits if d.state not in _GONE and {d.txid.lower(), d.source.lower()} & wanted]
         if mine:
