@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import asyncpg
@@ -31,7 +32,7 @@ _numbers = itertools.count()
 def pytest_configure(config: pytest.Config) -> None:
     workerinput = getattr(config, "workerinput", None)
     if workerinput is not None:
-        config.stash[_SERVER] = TestServer(workerinput["postgres_host"], workerinput["postgres_port"])
+        config.stash[_SERVER] = TestServer(**workerinput["postgres"])
 
 
 def _remove_abandoned(parent: Path) -> None:
@@ -76,8 +77,7 @@ async def _migrate_what_works(dsn: str) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     server = _launch(node.config)  # type: ignore[attr-defined]
-    node.workerinput["postgres_host"] = server.host  # type: ignore[attr-defined]
-    node.workerinput["postgres_port"] = server.port  # type: ignore[attr-defined]
+    node.workerinput["postgres"] = asdict(server)  # type: ignore[attr-defined]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

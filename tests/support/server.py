@@ -1,10 +1,12 @@
 """How tests reach the PostgreSQL of the test run."""
 
+import secrets
 import socket
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import quote
 
+from bitlinkpay.db.cluster import APP_ROLE
 from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.db.home import find_root, find_sockets
 
@@ -17,10 +19,14 @@ class TestServer:
 
     host: str
     port: int
+    password: str
 
     @classmethod
     def of(cls, server: EmbeddedPostgres, port: int) -> Self:
-        return cls(str(find_sockets(find_root(server.data_dir))), port)
+        """Give the application role a password, so that tests may also come by TCP as to an external server."""
+        password = secrets.token_hex(16)
+        server.administer(f"ALTER ROLE {APP_ROLE} PASSWORD '{password}'")
+        return cls(str(find_sockets(find_root(server.data_dir))), port, password)
 
     @staticmethod
     def free_port() -> int:

@@ -19,7 +19,8 @@ from bitlinkpay.core.errors import Conflict, Unavailable
 from bitlinkpay.db.cluster import APP_ROLE
 from bitlinkpay.db.driver import Connection, connect
 
-# Tables that the platform only ever adds to; a table whose comment starts with `append-only` is one too.
+# Tables that the platform only ever adds to, or only reads. A table's comment may say so too: the words `append-only`
+# or `read-only` at its start.
 _APPEND_ONLY = ("ledger_entries", "ledger_postings", "*_events", "delivery_attempts")
 _READ_ONLY = ("schema_migrations",)
 _TURN_KEY = 0x426974_4C696E6B  # any constant that all migrators share: "BitLink"
@@ -185,7 +186,7 @@ async def _grant(connection: Connection, role: str) -> None:
 
 
 def _rights(table: str, comment: str) -> str:
-    if any(fnmatchcase(table, pattern) for pattern in _READ_ONLY):
+    if comment.startswith("read-only") or any(fnmatchcase(table, pattern) for pattern in _READ_ONLY):
         return "SELECT"
     if comment.startswith("append-only") or any(fnmatchcase(table, pattern) for pattern in _APPEND_ONLY):
         return "SELECT, INSERT"

@@ -77,11 +77,11 @@ async def subscribe(tx: Tx, subscriber: str) -> None:
     if await tx.fetchval("SELECT 1 FROM outbox_subscribers WHERE subscriber = $1", subscriber):
         return
     await tx.execute("LOCK TABLE outbox IN SHARE ROW EXCLUSIVE MODE")
-    await tx.execute("INSERT INTO outbox_subscribers (subscriber) VALUES ($1) ON CONFLICT DO NOTHING", subscriber)
-    await tx.execute(
-        "INSERT INTO outbox_pending (subscriber, seq) SELECT $1, seq FROM outbox ON CONFLICT DO NOTHING",
-        subscriber,
+    is_new = await tx.fetchval(
+        "INSERT INTO outbox_subscribers (subscriber) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", subscriber
     )
+    if is_new:  # otherwise another made it known while we waited, and may have marked events since
+        await tx.execute("INSERT INTO outbox_pending (subscriber, seq) SELECT $1, seq FROM outbox", subscriber)
 
 
 async def claim(tx: Tx, subscriber: str, limit: int) -> list[Event]:

@@ -27,9 +27,10 @@ CREATE TABLE outbox_subscribers (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- No foreign keys: every append would lock the one row of each subscriber, and so would wait for every other append.
 CREATE TABLE outbox_pending (
-    subscriber text NOT NULL REFERENCES outbox_subscribers,
-    seq bigint NOT NULL REFERENCES outbox ON DELETE CASCADE,
+    subscriber text NOT NULL,
+    seq bigint NOT NULL,
     PRIMARY KEY (subscriber, seq)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, fillfactor = 90);
 CREATE INDEX outbox_pending_by_seq ON outbox_pending (seq);
