@@ -25,7 +25,20 @@ def test_an_altered_key_is_noticed(name: str) -> None:
         KeyRing.from_json(json.dumps(altered).encode())
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"null", b'{"fingerprint": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"fingerprint": 1}',
+        b"\xff\xfe",
+        b'"\xff"',
+        b'{"fingerprint": "\x80"}',
+        RING.to_json()[:-1],
+    ],
+)
 def test_what_is_no_ring_is_refused(text: bytes) -> None:
     with pytest.raises(Invalid, match="not a key ring"):
         KeyRing.from_json(text)

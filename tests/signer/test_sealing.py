@@ -3,10 +3,15 @@
 import json
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nacl import pwhash
+from nacl.secret import SecretBox
 
 from bitlinkpay.signer.problems import BadUnlock, DamagedFile, LooseFile, SignerExists, SignerMissing, WrongUnlock
 from bitlinkpay.signer.sealing import (
@@ -132,6 +137,36 @@ def test_a_forger_who_mends_the_checksum_gains_nothing(
     forged = msgspec.convert(json.loads(sealed.read_bytes()) | {name: value}, type=Sealed)
     sealed.write_bytes(msgspec.json.encode(msgspec.structs.replace(forged, checksum=forged.sum())))
     with pytest.raises(expected):
+        unseal(sealed, Purpose.SEED, unlock)
+
+
+@pytest.mark.parametrize("plain", [b"", b"{}", b"junk", b'"\xff"', b'{"purpose": "seed"}', b'{"purpose": "\x80"}'])
+def test_foreign_content_in_a_box_of_our_key_is_damage(sealed: Path, unlock: Unlock, plain: bytes) -> None:
+    salt = bytes(pwhash.argon2id.SALTBYTES)
+    key = pwhash.argon2id.kdf(32, unlock.material, salt, opslimit=unlock.operations, memlimit=unlock.memory)
+    found = msgspec.json.decode(sealed.read_bytes(), type=Sealed)
+    forged = msgspec.structs.replace(found, salt=salt, box=bytes(SecretBox(key).encrypt(plain)))
+    sealed.write_bytes(msgspec.json.encode(msgspec.structs.replace(forged, checksum=forged.sum())))
+    with pytest.raises(DamagedFile):
+        unseal(sealed, Purpose.SEED, unlock)
+
+
+@given(st.binary(max_size=600))
+def test_any_bytes_are_no_sealed_file(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "f"
+        path.touch(mode=0o600)
+        path.write_bytes(raw)
+        with pytest.raises(DamagedFile):
+            read_sealed(path, Purpose.BACKUP)
+
+
+@pytest.mark.parametrize("name", ["purpose", "fingerprint", "made_at", "salt", "box", "checksum", "format"])
+def test_bytes_that_are_no_text_are_damage(sealed: Path, unlock: Unlock, name: str) -> None:
+    raw = sealed.read_bytes()
+    position = raw.index(f'"{name}":"'.encode()) + len(name) + 4
+    sealed.write_bytes(raw[:position] + b"\xff" + raw[position + 1 :])
+    with pytest.raises(DamagedFile):
         unseal(sealed, Purpose.SEED, unlock)
 
 

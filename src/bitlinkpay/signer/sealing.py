@@ -159,7 +159,7 @@ def read_sealed(path: Path, purpose: Purpose) -> Sealed:
     """
     try:
         sealed = msgspec.json.decode(read_private(path), type=Sealed)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise DamagedFile(path, "not a sealed file") from None
     if sealed.format != _FORMAT or sealed.purpose is not purpose:
         raise DamagedFile(path, f"it is not a {purpose} file")
@@ -182,7 +182,10 @@ def unseal(path: Path, purpose: Purpose, unlock: Unlock) -> Content:
     try:
         key = _stretch(unlock.material, sealed.salt, operations=sealed.operations, memory=sealed.memory)
         content = msgspec.json.decode(secret.SecretBox(key).decrypt(sealed.box), type=Content)
-    except ValueError:  # a salt or box of impossible length, impossible work, or foreign content
+    except (
+        ValueError,
+        msgspec.MsgspecError,
+    ):  # a salt or box of impossible length, impossible work, or foreign content
         raise DamagedFile(path, "its content has not our form") from None
     except CryptoError:
         raise WrongUnlock(path) from None

@@ -82,18 +82,16 @@ class Signer:
 
 async def serve(folder: Path, signer: Signer, *, ready: Callable[[], None], stop: asyncio.Event) -> None:
     """Listen until `stop` is set. The caller holds the folder's lock."""
-    connections: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.StreamWriter] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(connections) < _MOST_CONNECTIONS and _is_trusted(writer):
-            connections.add(task)
-            try:
+        try:
+            if len(connections) < _MOST_CONNECTIONS and _is_trusted(writer):
+                connections.add(writer)
                 await _converse(signer, reader, writer)
-            finally:
-                connections.discard(task)
-        writer.close()
+        finally:
+            connections.discard(writer)
+            writer.close()
 
     (folder / SOCKET).unlink(missing_ok=True)
     with socket_name(folder) as name:
@@ -104,8 +102,8 @@ async def serve(folder: Path, signer: Signer, *, ready: Callable[[], None], stop
         await stop.wait()
     finally:
         server.close()
-        for task in tuple(connections):
-            task.cancel()
+        for writer in tuple(connections):
+            writer.close()
         (folder / SOCKET).unlink(missing_ok=True)
 
 
