@@ -4,13 +4,16 @@ from collections.abc import Iterable
 
 _SHORT = 56
 _BYTES, _LIST = 0x80, 0xC0
+_BYTES_HEADS = tuple(bytes((_BYTES + length,)) for length in range(_SHORT))
+_LIST_HEADS = tuple(bytes((_LIST + length,)) for length in range(_SHORT))
 
 
 def encode_bytes(raw: bytes) -> bytes:
     """Encode a byte string."""
-    if len(raw) == 1 and raw[0] < _BYTES:
-        return raw
-    return _head(len(raw), _BYTES) + raw
+    length = len(raw)
+    if length < _SHORT:
+        return raw if length == 1 and raw[0] < _BYTES else _BYTES_HEADS[length] + raw
+    return _long_head(length, _BYTES) + raw
 
 
 def encode_int(value: int) -> bytes:
@@ -21,11 +24,10 @@ def encode_int(value: int) -> bytes:
 def encode_list(items: Iterable[bytes]) -> bytes:
     """Encode a list of items that are encoded already."""
     body = b"".join(items)
-    return _head(len(body), _LIST) + body
+    length = len(body)
+    return (_LIST_HEADS[length] if length < _SHORT else _long_head(length, _LIST)) + body
 
 
-def _head(length: int, kind: int) -> bytes:
-    if length < _SHORT:
-        return bytes((kind + length,))
+def _long_head(length: int, kind: int) -> bytes:
     size = length.to_bytes((length.bit_length() + 7) // 8, "big")
     return bytes((kind + _SHORT - 1 + len(size),)) + size
