@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -145,6 +145,14 @@ async def owner_dsn(server: TestServer) -> AsyncIterator[str]:
     name = await _create(server, "template1")
     yield server.dsn(OWNER_ROLE, name)
     await _drop(server, name)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short-named folder that every user may enter; pytest's own lie below a private one."""
+    with tempfile.TemporaryDirectory(prefix="blp-", dir=roomy_memory() or "/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture

@@ -23,14 +23,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON work, totals TO bitlinkpay_app;
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short-named folder that every user may enter; pytest's own lie below a private one."""
-    with tempfile.TemporaryDirectory(prefix="blp-", dir=roomy_memory() or "/tmp") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-@pytest.fixture
 async def work_table(schema_owner_dsn: str) -> None:
     """Two tables of a made-up flow: rows with a unique key, and a total that one row holds."""
     owner = await connect(schema_owner_dsn)
