@@ -118,6 +118,11 @@ def test_a_merchant_that_sums_never_asks_for_less_than_nothing() -> None:
     assert due_units(odd(order(merchant=SUMMING), SHORT, SHORT), NOW) == 0
 
 
+def test_nobody_is_asked_to_pay_again_while_a_payment_is_under_review() -> None:
+    status = status_of(odd(order(), HELD), NOW, EN)
+    assert (status.due_units, status.is_final) == (0, False)
+
+
 def test_other_odd_money_is_not_summed() -> None:
     assert due_units(odd(order(merchant=SUMMING), WRONG_NETWORK, OVER), NOW) == 10_000_000
 

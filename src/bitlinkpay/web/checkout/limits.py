@@ -40,14 +40,9 @@ class Limiter:
         self._nanoseconds = nanoseconds
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def check(self, key: str) -> None:
-        """Raise without counting.
-
-        Raises:
-            TooManyQuestions: nothing is left for this key.
-        """
-        if self._bucket(key).level < _WHOLE:
-            raise TooManyQuestions
+    def is_spent(self, key: str) -> bool:
+        """Say whether nothing is left for this key, without counting."""
+        return self._bucket(key).level < _WHOLE
 
     def take(self, key: str) -> None:
         """Count one question.

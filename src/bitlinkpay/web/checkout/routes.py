@@ -1,5 +1,6 @@
 """The hosted page over HTTP: show, live part, events, network choice, "I have paid", static files."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -46,7 +47,9 @@ class Checkout:
     Attributes:
         buttons: the sandbox's own handlers, None in a live deployment.
         asks: limits "I have paid" per order and per caller: an oracle for nobody.
-        misses: limits guesses of order ids per caller.
+        misses: limits guesses of order ids per caller. Who has none left waits before each look-up, but a known
+            order is still shown: many payers may share one address, and one of them must not shut the others out.
+        guess_wait_s: how long.
     """
 
     port: CheckoutPort
@@ -55,8 +58,9 @@ class Checkout:
     streams: Streams
     buttons: SandboxButtons | None
     asks: Limiter = field(default_factory=lambda: Limiter(burst=6, per_s=60))
-    callers: Limiter = field(default_factory=lambda: Limiter(burst=30, per_s=60))
+    callers: Limiter = field(default_factory=lambda: Limiter(burst=120, per_s=60))
     misses: Limiter = field(default_factory=lambda: Limiter(burst=60, per_s=60))
+    guess_wait_s: float = 1
 
     async def show(self, order_id: FromPath[str], request: PageRequest) -> Response[str]:
         """Show the page of an order."""
@@ -116,7 +120,8 @@ class Checkout:
 
     async def _find(self, order_id: FromPath[str], request: PageRequest) -> PayinView:
         caller = client_of(request)
-        self.misses.check(caller)
+        if self.misses.is_spent(caller):
+            await asyncio.sleep(self.guess_wait_s)
         try:
             return await self.port.find_view(payin_id_of(order_id))
         except NotFound:

@@ -125,8 +125,11 @@ def _without_money(view: PayinView, now: datetime) -> Situation:
 
 
 def due_units(view: PayinView, now: datetime) -> int:
-    """Return what completes the order now: the asked amount, or the rest of it where the merchant sums transfers."""
-    if not is_open(view, now) or view.asset is None:
+    """Return what completes the order now: the asked amount, or the rest of it where the merchant sums transfers.
+
+    Nothing while a payment is under review: nobody is asked to pay twice.
+    """
+    if not is_open(view, now) or view.asset is None or situation_of(view, now) is Situation.HELD:
         return 0
     missing = view.amount_units - (_short_units(view) if view.merchant.policy.is_summing else 0)
     return max(missing, 0)

@@ -6,7 +6,7 @@
   const base = location.pathname.replace(/\/ask$/, "");
   const language = document.documentElement.lang;
   const served = new Map();
-  let offset, timer, stream, planned, looking, leaving, polls = 0, failures = 0;
+  let offset, timer, stream, planned, looking, leaving, isOpen = false, polls = 0, failures = 0;
 
   // Time: the server's, carried on by a clock that no one can set. Date.now() is never asked.
   const sync = (now) => { offset = Number(now) - performance.now(); };
@@ -152,21 +152,21 @@
   const plan = () => {
     clearTimeout(timer);
     const ended = live.dataset.final === "yes";
-    if (ended && stream) stream = stream.close();
+    if (ended && stream) { stream = stream.close(); isOpen = false; }
     if (ended && polls++ > 30) return;
     const quick = ended ? 60000 : Math.min(3000 + 250 * polls++, 10000);
-    timer = setTimeout(refresh, stream?.readyState === 1 ? 60000 : quick * Math.min(2 ** failures, 8));
+    timer = setTimeout(refresh, isOpen ? 60000 : quick * Math.min(2 ** failures, 8));
   };
 
   const follow = () => {
     if (!window.EventSource || live.dataset.stopped || live.dataset.final === "yes") return;
     stream = new EventSource(base + "/events");
-    stream.addEventListener("open", refresh);
+    stream.addEventListener("open", () => { isOpen = true; refresh(); });
     stream.addEventListener("change", refresh);
     stream.addEventListener("beat", (event) => { sync(event.data); tick(); });
     stream.addEventListener("error", () => {
-      if (stream?.readyState === 2) { stream = null; setTimeout(follow, 60000); }
-      plan();
+      if (stream?.readyState === EventSource.CLOSED) { stream = undefined; setTimeout(follow, 60000); }
+      if (isOpen) { isOpen = false; plan(); }
     });
   };
 

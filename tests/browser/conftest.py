@@ -1,0 +1,121 @@
+"""Real Chromium against the hosted page on a real HTTP server; the platform behind it is a small shop in memory."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from tests.support.clock import ManualClock
+from tests.web.checkout.conftest import page_app
+from tests.web.checkout.shop import OPENED, Shop, Till
+from tools.setup_chromium import find
+
+from bitlinkpay.payins.view import PayinView
+
+SHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Server(uvicorn.Server):
+    """A server that leaves the test runner's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: object) -> AsyncIterator[str]:
+    """Serve an app on a free port and yield its base URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+@dataclass
+class Payer:
+    """Someone in front of a browser. `complaints` is everything the browser had to say against the page."""
+
+    browser: Browser
+    shop: Shop
+    clock: ManualClock
+    live: str
+    sandbox: str
+    complaints: list[str] = field(default_factory=list)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    async def device(self, *, width: int = 360, height: int = 640, **settings: object) -> BrowserContext:
+        is_phone = width < 600
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": height},
+            is_mobile=is_phone,
+            has_touch=is_phone,
+            **{"locale": "en-GB", **settings},  # type: ignore[arg-type]
+        )
+        self.contexts.append(context)
+        return context
+
+    async def tab(self, **settings: object) -> Page:
+        return await self.watched(await self.device(**settings))
+
+    async def watched(self, context: BrowserContext) -> Page:
+        page = await context.new_page()
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        return page
+
+    def url(self, view: PayinView, *, is_sandbox: bool = False) -> str:
+        """Put an order on show and return its address."""
+        base = self.sandbox if is_sandbox else self.live
+        return f"{base}/pay/{self.shop.add(view).payin_id.hex}"
+
+    async def open(self, view: PayinView, **settings: object) -> Page:
+        page = await self.tab(**settings)
+        await page.goto(self.url(view))
+        return page
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find(), args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def payer(chromium: Browser) -> AsyncIterator[Payer]:
+    shop, clock = Shop(), ManualClock(OPENED)
+    till = Till(shop, clock)
+    async with serving(page_app(shop, clock)) as live, serving(page_app(shop, clock, till)) as sandbox:
+        found = Payer(chromium, shop, clock, live, sandbox)
+        yield found
+        for context in found.contexts:
+            await context.close()
+
+
+@pytest.fixture
+def shots() -> Path:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    return SHOTS
