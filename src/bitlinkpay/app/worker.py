@@ -106,8 +106,13 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener) -> None:
     )
     wake = Event()
     if platform.settings.is_sandbox:
-        await database.listen(BLOCK_CHANNEL, lambda _: wake.set())
+        await database.listen(BLOCK_CHANNEL, partial(_wake_for, chain.network.id, wake))
     await forever(chain.network.id, watcher.step, pause=_pause(platform.settings, chain.network), wake=wake)
+
+
+def _wake_for(network: str, wake: Event, payload: str) -> None:
+    if payload in {"", network}:  # "" follows a reconnect: anything may have been missed
+        wake.set()
 
 
 def _pause(settings: Settings, network: Network) -> timedelta:
