@@ -17,7 +17,7 @@ from tests.web.wm.certificates import SERVER_AUTH, Issued, issue, platform_ca, r
 
 from bitlinkpay.web.tls import NOBODY, TlsFiles, certificate_spki, server_context
 from bitlinkpay.web.wm.asgi import SPKI, HttpScope, Receive, Send
-from bitlinkpay.web.wm.listener import Listener
+from bitlinkpay.web.wm.listener import Listener, Sharing
 from bitlinkpay.web.wm.protocol import ConnectionLimits
 
 HALF_SECOND = ConnectionLimits(head_s=1, idle_s=1, handshake_s=1, head_bytes=8192)
@@ -448,6 +448,30 @@ async def test_stopping_lets_a_running_request_end(tmp_path: Path) -> None:
         writer.close()
     with pytest.raises(ConnectionError):
         await port.connect(None)
+
+
+async def test_a_port_is_shared_only_where_both_say_so() -> None:
+    first = Listener(Echo(), host="127.0.0.1", port=0, tls=None, sharing=Sharing.SIBLINGS)
+    port = await first.start()
+    second = Listener(Echo(), host="127.0.0.1", port=port, tls=None, sharing=Sharing.SIBLINGS)
+    assert await second.start() == port
+    with pytest.raises(OSError, match="in use"):
+        await Listener(Echo(), host="127.0.0.1", port=port, tls=None).start()
+    await first.stop()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(REQUEST)
+    assert (await answer_of(reader))["size"] == 2
+    writer.close()
+    await second.stop()
+
+
+async def test_a_listener_serves_ipv6_too() -> None:
+    listener = Listener(Echo(), host="::1", port=0, tls=None)
+    reader, writer = await asyncio.open_connection("::1", await listener.start())
+    writer.write(REQUEST)
+    assert (await answer_of(reader))["size"] == 2
+    writer.close()
+    await listener.stop()
 
 
 def test_what_is_no_certificate_names_nobody() -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from enum import Enum
 from typing import Final, TypeAlias
 
 from uvicorn.config import Config
@@ -24,6 +25,13 @@ _SHUTDOWN_S: Final = 2
 _OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class Sharing(Enum):
+    """Who may listen on the port."""
+
+    ALONE = "alone"
+    SIBLINGS = "siblings"  # processes of this user, all of one deployment: the kernel deals connections out
+
+
 class Listener:
     """One listening port of an ASGI app, with mutual TLS or without TLS.
 
@@ -31,11 +39,19 @@ class Listener:
     """
 
     def __init__(
-        self, app: AsgiApp, *, host: str, port: int, tls: ssl.SSLContext | None, limits: ConnectionLimits | None = None
+        self,
+        app: AsgiApp,
+        *,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        limits: ConnectionLimits | None = None,
+        sharing: Sharing = Sharing.ALONE,
     ) -> None:
         self._host = host
         self._port = port
         self._tls = tls
+        self._sharing = sharing
         self._limits = limits or ConnectionLimits()
         self._state = ServerState()
         self._idle = Idle()
@@ -52,7 +68,10 @@ class Listener:
         """
         assert self._socket is None, "a listener starts once"
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._socket = socket.create_server((self._host, self._port), family=family, backlog=_BACKLOG)
+        is_shared = self._sharing is Sharing.SIBLINGS
+        self._socket = socket.create_server(
+            (self._host, self._port), family=family, backlog=_BACKLOG, reuse_port=is_shared
+        )
         self._socket.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(self._socket))
         port: int = self._socket.getsockname()[1]
