@@ -104,7 +104,6 @@ class Cursor:
     hash: str
     time: datetime
     final_height: int
-    reconciled_height: int
 
 
 @dataclass(frozen=True, slots=True)

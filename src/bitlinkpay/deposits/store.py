@@ -94,10 +94,7 @@ async def match(tx: Tx, key_family: str, targets: Sequence[str], tags: Sequence[
 
 
 async def insert(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> list[Deposit]:
-    """Record arrivals; those already recorded in the same block are left out of the answer.
-
-    `first_block_at` becomes the earliest block time that ever held the same transfer.
-    """
+    """Record arrivals; a transfer of which a living row stands is left out of the answer."""
     if not deposits:
         return []
     rows = await tx.fetch(
@@ -108,18 +105,12 @@ async def insert(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> list[Dep
                 $9::text[], $10::text[], $11::numeric[], $12::text[], $13::uuid[], $14::uuid[], $15::timestamptz[],
                 $16::text[]
             ) as t (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units,
-                    arrival, merchant_id, payin_id, block_at, label)
+                    arrival, merchant_id, payin_id, first_block_at, label)
         )
         insert into deposits (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag,
             units, arrival, merchant_id, payin_id, state, label, first_block_at, seen_at, updated_at)
         select deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units, arrival,
-            merchant_id, payin_id, 'seen', label,
-            least(block_at, (
-                select min(d.first_block_at) from deposits d
-                where d.network = arrived.network and d.txid = arrived.txid
-                    and d.position = arrived.position and d.target = arrived.target
-            )),
-            $17, $17
+            merchant_id, payin_id, 'seen', label, first_block_at, $17, $17
         from arrived
         on conflict do nothing
         returning *
@@ -192,6 +183,20 @@ async def lock(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[Deposit]:
     return [_deposit(row) for row in rows]
 
 
+async def payins_above(tx: Tx, network: str, height: int) -> list[PayinId]:
+    """Return the orders of the living deposits in blocks above `height`, sorted."""
+    rows = await tx.fetch(
+        """
+        select distinct payin_id from deposits
+        where network = $1 and height > $2 and state not in ('dropped', 'reversed') and payin_id is not null
+        order by payin_id
+        """,
+        network,
+        height,
+    )
+    return [PayinId(row["payin_id"]) for row in rows]
+
+
 async def lock_above(tx: Tx, network: str, height: int) -> list[Deposit]:
     """Lock every living deposit in blocks above `height`."""
     rows = await tx.fetch(
@@ -212,6 +217,65 @@ async def list_of_payins(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
         "select * from deposits where payin_id = any($1::uuid[]) order by height, deposit_id", payin_ids
     )
     return [_deposit(row) for row in rows]
+
+
+async def list_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
+    """Return what a summing policy may count for these orders: short money put aside, and money that paid them."""
+    rows = await tx.fetch(
+        """
+        select * from deposits
+        where payin_id = any($1::uuid[])
+            and ((state = 'unassigned' and label = 'short') or (state = 'credited' and label = ''))
+        order by height, deposit_id
+        """,
+        payin_ids,
+    )
+    return [_deposit(row) for row in rows]
+
+
+async def sum_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[tuple[PayinId, str], int]:
+    """Return by (order, asset) the units that a summing policy may count, those still on their way included."""
+    rows = await tx.fetch(
+        """
+        select payin_id, asset, sum(units) as units from deposits
+        where payin_id = any($1::uuid[])
+            and ((state in ('seen', 'final', 'screened', 'unassigned') and label = 'short')
+                or (state = 'credited' and label = ''))
+        group by payin_id, asset
+        """,
+        payin_ids,
+    )
+    return {(PayinId(row["payin_id"]), row["asset"]): int(row["units"]) for row in rows}
+
+
+async def list_hopeful(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, set[DepositId]]:
+    """Return the deposits on their way that would complete their orders, by order."""
+    rows = await tx.fetch(
+        """
+        select payin_id, deposit_id from deposits
+        where payin_id = any($1::uuid[]) and label = '' and state in ('seen', 'final', 'screened')
+        """,
+        payin_ids,
+    )
+    hopeful: dict[PayinId, set[DepositId]] = {}
+    for row in rows:
+        hopeful.setdefault(PayinId(row["payin_id"]), set()).add(DepositId(row["deposit_id"]))
+    return hopeful
+
+
+async def standing_labels(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, set[str]]:
+    """Return the labels that the living deposits of each order carry; being quarantined counts as one."""
+    rows = await tx.fetch(
+        """
+        select distinct payin_id, unnest(array[label, case state when 'quarantined' then state else '' end]) as label
+        from deposits where payin_id = any($1::uuid[]) and state not in ('dropped', 'reversed')
+        """,
+        payin_ids,
+    )
+    labels: dict[PayinId, set[str]] = {}
+    for row in rows:
+        labels.setdefault(PayinId(row["payin_id"]), set()).add(row["label"])
+    return labels
 
 
 async def list_put_aside(tx: Tx, merchant_id: MerchantId | None, limit: int) -> list[Deposit]:

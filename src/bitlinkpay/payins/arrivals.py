@@ -4,6 +4,7 @@ Every function works inside the caller's one transaction, together with the curs
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -18,12 +19,10 @@ from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent, DepositState, Lease, Watched
 from bitlinkpay.deposits.store import DepositChange
 from bitlinkpay.payins import books, store
-from bitlinkpay.payins.model import PAYIN, Arrived, Label, Payin, PayinEvent, judge
+from bitlinkpay.payins.model import PAYIN, Arrived, Judgement, Label, Payin, PayinEvent, judge
 from bitlinkpay.payins.store import PayinChange
 
-# An order whose deposit is held or gone goes on waiting; these deposit states still may complete it.
-_HOPEFUL: Final = frozenset({DepositState.SEEN, DepositState.FINAL, DepositState.SCREENED})
-_GONE: Final = frozenset({DepositState.DROPPED, DepositState.REVERSED})
+_QUARANTINED: Final = frozenset({Label.QUARANTINED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ async def record(
     payins = await store.lock(tx, sorted({d.payin_id for d in found if d.payin_id}))
     sightings = await deposits_store.first_sightings(tx, network.id, sorted({d.txid for d in found}))
     found = [_sighted(deposit, sightings) for deposit in found]
-    found = _labelled(registry, found, payins, await _short_units(tx, payins))
+    found = _labelled(registry, found, payins, await _earlier_units(tx, payins))
     fresh = await deposits_store.insert(tx, found, now)
     if fresh:
         await _note_seen(tx, fresh, payins, now)
@@ -118,21 +117,16 @@ def _sighted(deposit: Deposit, sightings: Mapping[tuple[str, str, str], datetime
     return replace(deposit, first_block_at=min(first, deposit.first_block_at))
 
 
-async def _short_units(tx: Tx, payins: Mapping[PayinId, Payin]) -> dict[tuple[PayinId, str], int]:
-    units: dict[tuple[PayinId, str], int] = {}
+async def _earlier_units(tx: Tx, payins: Mapping[PayinId, Payin]) -> dict[tuple[PayinId, str], int]:
     summing = sorted(key for key, payin in payins.items() if payin.policy.is_summing)
-    for deposit in await deposits_store.list_of_payins(tx, summing) if summing else []:
-        if deposit.payin_id and deposit.state not in _GONE and deposit.label == Label.SHORT:
-            key = deposit.payin_id, deposit.asset
-            units[key] = units.get(key, 0) + deposit.units
-    return units
+    return await deposits_store.sum_parts(tx, summing) if summing else {}
 
 
 def _labelled(
     registry: Registry,
     deposits: Sequence[Deposit],
     payins: Mapping[PayinId, Payin],
-    short: dict[tuple[PayinId, str], int],
+    earlier: dict[tuple[PayinId, str], int],
 ) -> list[Deposit]:
     labelled: list[Deposit] = []
     for deposit in deposits:
@@ -141,15 +135,15 @@ def _labelled(
             labelled.append(deposit)
             continue
         key = payin.payin_id, deposit.asset
-        label = label_of(registry, payin, deposit, earlier_units=short.get(key, 0))
+        label = judge_deposit(registry, payin, deposit, earlier_units=earlier.get(key, 0)).label
         if label is Label.SHORT:
-            short[key] = short.get(key, 0) + deposit.units
+            earlier[key] = earlier.get(key, 0) + deposit.units
         labelled.append(replace(deposit, label=label or ""))
     return labelled
 
 
-def label_of(registry: Registry, payin: Payin, deposit: Deposit, *, earlier_units: int) -> Label | None:
-    """Judge a deposit against its order by the rules of `payins.model`; None means that it completes the order."""
+def judge_deposit(registry: Registry, payin: Payin, deposit: Deposit, *, earlier_units: int) -> Judgement:
+    """Judge a deposit against its order by the rules of `payins.model`."""
     assert payin.asset is not None, "an address without an asset"
     money = Arrived(
         asset=deposit.asset,
@@ -160,7 +154,7 @@ def label_of(registry: Registry, payin: Payin, deposit: Deposit, *, earlier_unit
         grace=registry.networks[deposit.network].grace,
     )
     order_network = registry.assets[payin.asset].network
-    return judge(payin, money, order_network=order_network, earlier_units=earlier_units).label
+    return judge(payin, money, order_network=order_network, earlier_units=earlier_units)
 
 
 async def _note_seen(tx: Tx, fresh: Sequence[Deposit], payins: Mapping[PayinId, Payin], now: datetime) -> None:
@@ -210,50 +204,50 @@ async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> list[Depo
         LostLease: another watcher holds the lease.
     """
     await journal.rewind(tx, lease, to, now)
+    payins = await store.lock(tx, await deposits_store.payins_above(tx, lease.network, to.height))
     above = await deposits_store.lock_above(tx, lease.network, to.height)
-    if not above:
-        return []
-    payins = await store.lock(tx, sorted({d.payin_id for d in above if d.payin_id}))
     gone = [deposit for deposit in above if DEPOSIT.allows(deposit.state, DepositEvent.DROPPED)]
-    deep = [deposit for deposit in above if deposit not in gone]
-    await _drop(tx, gone, payins, now)
-    await _reverse(tx, deep, payins, now)
+    deep = [deposit for deposit in above if not DEPOSIT.allows(deposit.state, DepositEvent.DROPPED)]
+    if above:
+        changes = [_change(d, DepositEvent.DROPPED) for d in gone] + [_change(d, DepositEvent.REVERSED) for d in deep]
+        await deposits_store.save(tx, changes, now)
+        await books.post_dropped(tx, gone, now)
+        await books.post_reversed(tx, deep, now)
+        await _take_back(tx, payins, above, now)
     return deep
 
 
-async def _drop(tx: Tx, gone: Sequence[Deposit], payins: Mapping[PayinId, Payin], now: datetime) -> None:
-    if not gone:
+async def _take_back(tx: Tx, payins: Mapping[PayinId, Payin], above: Sequence[Deposit], now: datetime) -> None:
+    if not payins:
         return
-    await deposits_store.save(tx, [_change(d, DepositEvent.DROPPED) for d in gone], now)
-    await books.post_dropped(tx, gone, now)
-    remaining = await deposits_store.list_of_payins(tx, sorted(payins))
-    living = [deposit for deposit in remaining if deposit.state not in _GONE]
-    touched = {deposit.payin_id for deposit in gone}
-    await store.save(tx, [_dropped(payins[key], living, gone) for key in sorted(payins) if key in touched], now)
-
-
-def _dropped(payin: Payin, living: Sequence[Deposit], gone: Sequence[Deposit]) -> PayinChange:
-    mine = [deposit for deposit in living if deposit.payin_id == payin.payin_id]
-    lost = {Label(d.label) for d in gone if d.payin_id == payin.payin_id and d.label} - {d.label for d in mine}
-    is_hopeful = any(deposit.state in _HOPEFUL and not deposit.label for deposit in mine)
-    event = PayinEvent.LABELLED
-    if not is_hopeful and PAYIN.allows(payin.state, PayinEvent.DROPPED):
-        event = PayinEvent.DROPPED
-    after = PAYIN.next(payin.state, event)
-    return PayinChange(payin, event, after, unlabels=frozenset(lost), cause="its block left the chain")
-
-
-async def _reverse(tx: Tx, deep: Sequence[Deposit], payins: Mapping[PayinId, Payin], now: datetime) -> None:
-    if not deep:
-        return
-    await deposits_store.save(tx, [_change(d, DepositEvent.REVERSED) for d in deep], now)
-    await books.post_reversed(tx, deep, now)
-    changes = [
-        PayinChange(payin, PayinEvent.REVERSED, payin.state, frozenset({Label.REVERSED}), cause="reorganisation")
-        for payin in payins.values()
-        if payin.deposit_id in {deposit.deposit_id for deposit in deep}
-    ]
+    lost: dict[PayinId, list[Deposit]] = {}
+    for deposit in above:
+        if deposit.payin_id:
+            lost.setdefault(deposit.payin_id, []).append(deposit)
+    ids = sorted(payins)
+    standing = await deposits_store.standing_labels(tx, ids)
+    hopeful = await deposits_store.list_hopeful(tx, ids)
+    changes = [_taken_back(payins[key], lost[key], standing.get(key, set()), is_hopeful=key in hopeful) for key in ids]
     await store.save(tx, changes, now)
+
+
+def _taken_back(payin: Payin, lost: Sequence[Deposit], standing: AbstractSet[str], *, is_hopeful: bool) -> PayinChange:
+    """Return the change of an order whose deposits `lost` left the chain; `standing` are the labels of the others."""
+    unlabels = _labels_of(lost) - {label for label in Label if label in standing}
+    if any(d.state is DepositState.CREDITED and not d.label for d in lost):
+        event, labels = PayinEvent.REVERSED, frozenset({Label.REVERSED})
+    elif not is_hopeful and PAYIN.allows(payin.state, PayinEvent.DROPPED):
+        event, labels = PayinEvent.DROPPED, frozenset[Label]()
+    else:
+        event, labels = PayinEvent.LABELLED, frozenset[Label]()
+    after = PAYIN.next(payin.state, event)
+    return PayinChange(payin, event, after, labels, unlabels, cause="its block left the chain")
+
+
+def _labels_of(lost: Sequence[Deposit]) -> frozenset[Label]:
+    labels = {Label(deposit.label) for deposit in lost if deposit.label}
+    is_quarantined = any(deposit.state is DepositState.QUARANTINED for deposit in lost)
+    return frozenset(labels) | (_QUARANTINED if is_quarantined else frozenset())
 
 
 def _change(deposit: Deposit, event: DepositEvent) -> DepositChange:

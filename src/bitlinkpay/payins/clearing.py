@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bitlinkpay.chains.base import Chain
@@ -46,8 +46,7 @@ class Clearing:
             deposits = await deposits_store.list_final(tx, network, CLEARING_BATCH)
         if not deposits:
             return 0
-        held = await self._hold(deposits, height)
-        passed = await self._screen([d for d in deposits if d.deposit_id not in held], held)
+        passed, held = await self._judge(deposits, await self._concerns(deposits, height))
         now = self._clock.now()
 
         async def work(tx: Tx) -> int:
@@ -55,15 +54,17 @@ class Clearing:
 
         return await self._database.unit(work)
 
-    async def _hold(self, deposits: Sequence[Deposit], height: int) -> dict[DepositId, str]:
-        held = {d.deposit_id: ABOVE_SANITY for d in deposits if d.units > self._registry.assets[d.asset].sanity_units}
+    async def _concerns(self, deposits: Sequence[Deposit], height: int) -> dict[DepositId, str]:
+        concerns = {
+            d.deposit_id: ABOVE_SANITY for d in deposits if d.units > self._registry.assets[d.asset].sanity_units
+        }
         by_asset: dict[str, list[Deposit]] = defaultdict(list)
         for deposit in deposits:
             by_asset[deposit.asset].append(deposit)
         for asset, group in by_asset.items():
             for deposit_id in await self._uncovered(asset, group, height):
-                held.setdefault(deposit_id, NOT_COVERED)
-        return held
+                concerns.setdefault(deposit_id, NOT_COVERED)
+        return concerns
 
     async def _uncovered(self, asset: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
         targets = sorted({deposit.target for deposit in deposits})
@@ -75,15 +76,20 @@ class Clearing:
             log.critical("%s at %s: the chain holds less than the books; its new deposits are held", asset, target)
         return [deposit.deposit_id for deposit in deposits if deposit.target in short]
 
-    async def _screen(self, deposits: Sequence[Deposit], held: dict[DepositId, str]) -> list[DepositId]:
-        verdicts = await self._screener.screen([_arrived(deposit) for deposit in deposits]) if deposits else ()
+    async def _judge(
+        self, deposits: Sequence[Deposit], concerns: Mapping[DepositId, str]
+    ) -> tuple[list[DepositId], dict[DepositId, str]]:
+        """Screen everything, also what is held for another reason; what gets no verdict stays final for now."""
         passed: list[DepositId] = []
-        for verdict in verdicts:
-            if verdict.kind is VerdictKind.CLEAR:
+        held: dict[DepositId, str] = {}
+        for verdict in await self._screener.screen([_arrived(deposit) for deposit in deposits]):
+            finding = "" if verdict.kind is VerdictKind.CLEAR else verdict.reason or verdict.kind.value
+            reasons = [reason for reason in (concerns.get(verdict.deposit_id, ""), finding) if reason]
+            if reasons:
+                held[verdict.deposit_id] = "; ".join(reasons)
+            else:
                 passed.append(verdict.deposit_id)
-            elif verdict.kind is VerdictKind.LISTED:
-                held[verdict.deposit_id] = verdict.reason
-        return passed
+        return passed, held
 
 
 def _arrived(deposit: Deposit) -> Arrived:

@@ -12,5 +12,7 @@ PAYINS: Final = (
     Invariant("custody_is_deposits", "Each address holds in the books what arrived at it.", deposits.CUSTODY),
     Invariant("credits_are_final", "Every settled deposit stands in a final block that we read.", deposits.FINAL),
     Invariant("paid_by_money", "A paid order was paid by a credited deposit of its own.", store.PAID),
+    Invariant("paid_is_credited", "What an order accepted and its fee are what was credited for it.", store.CREDITED),
+    Invariant("confirming_is_hopeful", "An order confirms exactly while money for it is on its way.", store.CONFIRMING),
     Invariant("one_address_one_order", "Every order's address belongs to it alone.", store.ADDRESSES),
 )

@@ -39,7 +39,8 @@ class PayinEvent(StrEnum):
     ACCEPTED = "accepted"  # a person accepted odd money as its payment
     EXPIRED = "expired"
     CANCELLED = "cancelled"
-    REVERSED = "reversed"  # a credited transfer vanished in a deep reorganisation; the state stays
+    REVERSED = "reversed"  # its payment vanished in a deep reorganisation; the state stays, its merchant was told
+    RESTORED = "restored"  # the payment came back, or another one came or was accepted in its place
 
 
 class Label(StrEnum):
@@ -76,6 +77,7 @@ PAYIN: Final = Machine[PayinState, PayinEvent](
             (_S.CONFIRMING, _E.ACCEPTED): _S.PAID,
             (_S.PAID, _E.LABELLED): _S.PAID,
             (_S.PAID, _E.REVERSED): _S.PAID,
+            (_S.PAID, _E.RESTORED): _S.PAID,
             (_S.EXPIRED, _E.LABELLED): _S.EXPIRED,
             (_S.EXPIRED, _E.COMPLETED): _S.PAID,
             (_S.EXPIRED, _E.ACCEPTED): _S.PAID,
@@ -172,6 +174,11 @@ class Payin:
     deposit_id: DepositId | None = None
     paid_at: datetime | None = None
 
+    @property
+    def has_lost_payment(self) -> bool:
+        """Say whether it counts as paid while (a part of) its payment left the chain after credit."""
+        return self.state is PayinState.PAID and Label.REVERSED in self.labels
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -187,9 +194,10 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether money completes its order, else the label it carries."""
+    """Whether money completes its order, else the label it carries; `is_sum`: only together with earlier money."""
 
     label: Label | None
+    is_sum: bool = False
 
     @property
     def completes(self) -> bool:
@@ -200,13 +208,19 @@ class Judgement:
 def judge(payin: Payin, money: Arrived, *, order_network: str, earlier_units: int) -> Judgement:
     """Say whether `money` completes `payin` by the exact amount rule and the merchant's policy.
 
+    Money that completes it alone does so under every policy: a gentler policy never refuses what the exact rule takes.
+
     Args:
         payin: the order, locked.
         money: one transfer of a listed asset to the order's address.
         order_network: the network that the order asked for.
         earlier_units: in-time short money of the same asset that a summing policy may add.
     """
-    return Judgement(_odd(payin, money, order_network) or _wrong_amount(payin, money.units, earlier_units))
+    odd = _odd(payin, money, order_network) or _wrong_amount(payin, money.units)
+    if odd is not Label.SHORT or not payin.policy.is_summing or not earlier_units:
+        return Judgement(odd)
+    together = _wrong_amount(payin, money.units + earlier_units)
+    return Judgement(together, is_sum=together is None)
 
 
 def _odd(payin: Payin, money: Arrived, order_network: str) -> Label | None:
@@ -214,19 +228,18 @@ def _odd(payin: Payin, money: Arrived, order_network: str) -> Label | None:
         (money.network != order_network, Label.WRONG_NETWORK),
         (money.asset != payin.asset, Label.WRONG_ASSET),
         (money.arrival is Arrival.SYSTEM, Label.SYSTEM),
-        (payin.state is PayinState.PAID, Label.DOUBLE),
+        (payin.state is PayinState.PAID and not payin.has_lost_payment, Label.DOUBLE),
         (payin.state is PayinState.CANCELLED, Label.AFTER_CANCEL),
         (not payin.policy.accepts_late and not is_in_time(payin, money), Label.LATE),
     )
     return next((label for applies, label in oddities if applies), None)
 
 
-def _wrong_amount(payin: Payin, units: int, earlier_units: int) -> Label | None:
-    total = units + (earlier_units if payin.policy.is_summing else 0)
+def _wrong_amount(payin: Payin, units: int) -> Label | None:
     slack = payin.policy.slack(payin.asset or "", payin.units)
-    if total < payin.units - slack:
+    if units < payin.units - slack:
         return Label.SHORT
-    if total > payin.units + slack and not payin.policy.accepts_over:
+    if units > payin.units + slack and not payin.policy.accepts_over:
         return Label.OVER
     return None
 

@@ -6,6 +6,7 @@ Every function works inside the caller's one transaction. Locks are taken orders
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate, pairwise
 
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.errors import Conflict, NotFound
@@ -16,9 +17,9 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent, DepositState
 from bitlinkpay.deposits.store import DepositChange
 from bitlinkpay.payins import books, store
-from bitlinkpay.payins.arrivals import label_of
+from bitlinkpay.payins.arrivals import judge_deposit
 from bitlinkpay.payins.events import Outcome, announce
-from bitlinkpay.payins.model import PAYIN, Label, Payin, PayinEvent
+from bitlinkpay.payins.model import PAYIN, Label, Payin, PayinEvent, PayinState
 from bitlinkpay.payins.store import PayinChange
 
 
@@ -31,7 +32,8 @@ class _Batch:
     deposit_changes: list[DepositChange]
     payin_changes: list[PayinChange]
     outcomes: list[Outcome]
-    short: dict[PayinId, list[Deposit]]  # unassigned short money that a summing policy may still add up
+    parts: dict[PayinId, list[Deposit]]  # what a summing policy may count: short money put aside, and earlier payments
+    hopeful: dict[PayinId, set[DepositId]]  # money on its way that may still complete its order
 
 
 async def settle(
@@ -48,7 +50,7 @@ async def settle(
     """
     payins, deposits = await _lock(tx, [*passed, *held])
     deposits = [deposit for deposit in deposits if deposit.state is DepositState.FINAL]
-    batch = _Batch(payins, [], [], [], [], await _short(tx, payins))
+    batch = await _begin(tx, payins)
     for deposit in deposits:
         if deposit.deposit_id in held:
             _quarantine(batch, deposit, held[deposit.deposit_id])
@@ -63,12 +65,15 @@ async def _lock(tx: Tx, deposit_ids: Sequence[DepositId]) -> tuple[dict[PayinId,
     return payins, await deposits_store.lock(tx, deposit_ids)
 
 
-async def _short(tx: Tx, payins: Mapping[PayinId, Payin]) -> dict[PayinId, list[Deposit]]:
-    found: dict[PayinId, list[Deposit]] = {key: [] for key, payin in payins.items() if payin.policy.is_summing}
-    for deposit in await deposits_store.list_of_payins(tx, sorted(found)) if found else []:
-        if deposit.payin_id and deposit.state is DepositState.UNASSIGNED and deposit.label == Label.SHORT:
-            found[deposit.payin_id].append(deposit)
-    return found
+async def _begin(tx: Tx, payins: dict[PayinId, Payin]) -> _Batch:
+    summing = sorted(key for key, payin in payins.items() if payin.policy.is_summing)
+    parts: dict[PayinId, list[Deposit]] = {key: [] for key in summing}
+    for deposit in await deposits_store.list_parts(tx, summing) if summing else []:
+        if deposit.payin_id:
+            parts[deposit.payin_id].append(deposit)
+    waiting = sorted(key for key, payin in payins.items() if payin.state is PayinState.CONFIRMING)
+    hopeful = await deposits_store.list_hopeful(tx, waiting) if waiting else {}
+    return _Batch(payins, [], [], [], [], parts, hopeful)
 
 
 def _quarantine(batch: _Batch, deposit: Deposit, reason: str) -> None:
@@ -80,12 +85,8 @@ def _quarantine(batch: _Batch, deposit: Deposit, reason: str) -> None:
     )
     batch.moves.append(books.Money(books.Way.QUARANTINE, deposit))
     payin = batch.payins.get(deposit.payin_id) if deposit.payin_id else None
-    if payin is None:
-        return
-    event_of_payin = PayinEvent.LABELLED
-    if not deposit.label and PAYIN.allows(payin.state, PayinEvent.DROPPED):
-        event_of_payin = PayinEvent.DROPPED
-    _move(batch, payin, event_of_payin, labels=frozenset({Label.QUARANTINED}), cause=reason)
+    if payin is not None:
+        _give_up(batch, payin, deposit, Label.QUARANTINED, cause=reason)
 
 
 def _decide(batch: _Batch, registry: Registry, deposit: Deposit) -> None:
@@ -98,15 +99,16 @@ def _decide(batch: _Batch, registry: Registry, deposit: Deposit) -> None:
     if payin is None:
         _put_aside(batch, deposit, "")
         return
-    parts = [part for part in batch.short.get(payin.payin_id, ()) if part.asset == deposit.asset]
-    label = label_of(registry, payin, deposit, earlier_units=sum(part.units for part in parts))
-    if label is None:
-        _complete(batch, payin, [*parts, deposit], PayinEvent.COMPLETED)
+    parts = [part for part in batch.parts.get(payin.payin_id, ()) if part.asset == deposit.asset]
+    judgement = judge_deposit(registry, payin, deposit, earlier_units=sum(part.units for part in parts))
+    if judgement.label is None:
+        short = [part for part in parts if judgement.is_sum and part.state is DepositState.UNASSIGNED]
+        _complete(batch, payin, [*short, deposit], PayinEvent.COMPLETED)
         return
-    aside = _put_aside(batch, deposit, label)
-    _release_hope(batch, payin, deposit, label)
-    if label is Label.SHORT and payin.payin_id in batch.short:
-        batch.short[payin.payin_id].append(aside)
+    aside = _put_aside(batch, deposit, judgement.label)
+    _give_up(batch, payin, deposit, judgement.label, cause=deposit.txid)
+    if judgement.label is Label.SHORT and payin.payin_id in batch.parts:
+        batch.parts[payin.payin_id].append(aside)
 
 
 def _put_aside(batch: _Batch, deposit: Deposit, label: str) -> Deposit:
@@ -117,51 +119,73 @@ def _put_aside(batch: _Batch, deposit: Deposit, label: str) -> Deposit:
     return replace(deposit, state=after, label=label)
 
 
-def _release_hope(batch: _Batch, payin: Payin, deposit: Deposit, label: Label) -> None:
-    # At sight it looked right and now it does not (another one was first): the order must not wait for it.
-    was_hopeful = not deposit.label and PAYIN.allows(payin.state, PayinEvent.DROPPED)
-    event = PayinEvent.DROPPED if was_hopeful else PayinEvent.LABELLED
-    _move(batch, payin, event, labels=frozenset({label}), cause=deposit.txid)
+def _give_up(batch: _Batch, payin: Payin, deposit: Deposit, label: Label, *, cause: str) -> None:
+    """Label an order with money that did not complete it; one that waited for no other money is open again."""
+    hopeful = batch.hopeful.get(payin.payin_id, set())
+    hopeful.discard(deposit.deposit_id)
+    is_hopeless = not hopeful and PAYIN.allows(payin.state, PayinEvent.DROPPED)
+    event = PayinEvent.DROPPED if is_hopeless else PayinEvent.LABELLED
+    after = PAYIN.next(payin.state, event)
+    labels = frozenset({label})
+    batch.payin_changes.append(PayinChange(payin, event, after, labels, cause=cause))
+    batch.payins[payin.payin_id] = replace(payin, state=after, labels=payin.labels | labels)
 
 
 def _complete(batch: _Batch, payin: Payin, parts: Sequence[Deposit], event: PayinEvent) -> None:
+    """Credit `parts` and let the order be paid by them and by what still stands of an earlier payment."""
     last = parts[-1]
-    units = sum(part.units for part in parts)
-    fees = [share_down(part.units, payin.fee_ppm) for part in parts]
-    fees[-1] += share_down(units, payin.fee_ppm) - sum(fees)  # the parts' fees add up to the fee of the whole
-    for part, fee in zip(parts, fees, strict=True):
-        credited = DepositEvent.CREDITED
-        batch.deposit_changes.append(
-            DepositChange(part.deposit_id, credited, part.state, DEPOSIT.next(part.state, credited), "", fee)
-        )
-        way = books.Way.ACCEPT if part.state is DepositState.UNASSIGNED else books.Way.CREDIT
-        batch.moves.append(books.Money(way, part, fee))
+    fees = _fees(parts, payin.fee_ppm)
+    _credit_parts(batch, parts, fees)
+    kept = [part for part in batch.parts.get(payin.payin_id, ()) if part.state is DepositState.CREDITED]
+    unlabels = _settled_labels(payin, parts, event)
     after = replace(
         payin,
-        state=PAYIN.next(payin.state, event),
-        accepted_units=units,
-        fee_units=sum(fees),
+        state=PayinState.PAID,
+        labels=payin.labels - unlabels,
+        accepted_units=sum(part.units for part in [*kept, *parts]),
+        fee_units=sum(part.fee_units for part in kept) + sum(fees),
         deposit_id=last.deposit_id,
     )
+    happened = PayinEvent.RESTORED if payin.has_lost_payment else event
+    assert PAYIN.next(payin.state, happened) is after.state
     batch.payin_changes.append(
         PayinChange(
             payin,
-            event,
+            happened,
             after.state,
-            accepted_units=units,
-            fee_units=sum(fees),
+            unlabels=unlabels,
+            accepted_units=after.accepted_units,
+            fee_units=after.fee_units,
             deposit_id=last.deposit_id,
             cause=last.txid,
         )
     )
     batch.payins[payin.payin_id] = after
-    batch.outcomes.append(Outcome(after, last))
+    batch.parts.pop(payin.payin_id, None)
+    if happened is not PayinEvent.RESTORED:  # its merchant was told before; to him it never stopped being paid
+        batch.outcomes.append(Outcome(after, last))
 
 
-def _move(batch: _Batch, payin: Payin, event: PayinEvent, *, labels: frozenset[Label], cause: str) -> None:
-    after = PAYIN.next(payin.state, event)
-    batch.payin_changes.append(PayinChange(payin, event, after, labels, cause=cause))
-    batch.payins[payin.payin_id] = replace(payin, state=after, labels=payin.labels | labels)
+def _fees(parts: Sequence[Deposit], fee_ppm: int) -> list[int]:
+    """Share the fee of the whole among its parts; none bears more than it is worth, and they add up exactly."""
+    totals = accumulate((part.units for part in parts), initial=0)
+    shares = [share_down(units, fee_ppm) for units in totals]
+    return [after - before for before, after in pairwise(shares)]
+
+
+def _credit_parts(batch: _Batch, parts: Sequence[Deposit], fees: Sequence[int]) -> None:
+    event = DepositEvent.CREDITED
+    for part, fee in zip(parts, fees, strict=True):
+        after = DEPOSIT.next(part.state, event)
+        batch.deposit_changes.append(DepositChange(part.deposit_id, event, part.state, after, "", fee))
+        way = books.Way.ACCEPT if part.state is DepositState.UNASSIGNED else books.Way.CREDIT
+        batch.moves.append(books.Money(way, part, fee))
+
+
+def _settled_labels(payin: Payin, parts: Sequence[Deposit], event: PayinEvent) -> frozenset[Label]:
+    # Short money that was added up is no longer odd; what a person accepted stays visible as what it was.
+    added = {Label.SHORT} if len(parts) > 1 and event is PayinEvent.COMPLETED else set()
+    return payin.labels & {Label.REVERSED, *added}
 
 
 async def _write(tx: Tx, registry: Registry, batch: _Batch, now: datetime) -> None:
@@ -184,9 +208,9 @@ async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetim
     payin = payins.get(deposit.payin_id) if deposit.payin_id else None
     if payin is None or payin.asset != deposit.asset:
         raise Conflict("only money of the order's own asset can be accepted as its payment; credit it instead")
-    if not PAYIN.allows(payin.state, PayinEvent.ACCEPTED):
+    if not PAYIN.allows(payin.state, PayinEvent.ACCEPTED) and not payin.has_lost_payment:
         raise Conflict(f"the order is {payin.state} already; credit the money to the balance instead")
-    batch = _Batch(payins, [], [], [], [], {})
+    batch = await _begin(tx, payins)
     _complete(batch, payin, [deposit], PayinEvent.ACCEPTED)
     await _write(tx, registry, batch, now)
     return batch.payins[payin.payin_id]
@@ -223,11 +247,12 @@ async def release(tx: Tx, deposit_id: DepositId, now: datetime) -> Deposit:
     deposit = found[0]
     event = DepositEvent.RELEASED
     after = DEPOSIT.next(deposit.state, event)
-    change = DepositChange(deposit.deposit_id, event, deposit.state, after, deposit.label, cause="operator")
+    label = deposit.label or (Label.QUARANTINED if deposit.payin_id else "")
+    change = DepositChange(deposit.deposit_id, event, deposit.state, after, label, cause="operator")
     await deposits_store.save(tx, [change], now)
     if deposit.merchant_id is not None:
         await books.post_money(tx, [books.Money(books.Way.RELEASE, deposit)], now)
-    return replace(deposit, state=after)
+    return replace(deposit, state=after, label=label)
 
 
 async def _unassigned(tx: Tx, deposit_id: DepositId) -> tuple[dict[PayinId, Payin], Deposit]:

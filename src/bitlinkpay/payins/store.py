@@ -115,6 +115,23 @@ PAID: Final = """
     where p.state = 'paid'
         and (d.payin_id is distinct from p.payin_id or d.state not in ('credited', 'reversed') or d.asset <> p.asset)
 """
+CREDITED: Final = """
+    select p.payin_id::text || ' accepted ' || p.accepted_units || ' fee ' || p.fee_units
+    from payins p
+    left join (
+        select payin_id, sum(units) as units, sum(fee_units) as fee_units from deposits
+        where state = 'credited' and label = '' group by payin_id
+    ) d using (payin_id)
+    where case when p.state <> 'paid' then d.payin_id is not null
+        when 'reversed' = any(p.labels) then coalesce(d.units, 0) >= p.accepted_units
+        else (d.units, d.fee_units) is distinct from (p.accepted_units, p.fee_units) end
+"""
+CONFIRMING: Final = """
+    select p.payin_id::text || ' ' || p.state from payins p
+    where p.state in ('created', 'confirming') and (p.state = 'confirming') <> exists (
+        select from deposits d
+        where d.payin_id = p.payin_id and d.label = '' and d.state in ('seen', 'final', 'screened'))
+"""
 ADDRESSES: Final = """
     select p.payin_id::text from payins p
     where p.address <> '' and not exists (
@@ -255,7 +272,7 @@ async def save(tx: Tx, changes: Sequence[PayinChange], now: datetime) -> None:
             accepted_units = coalesce(t.accepted_units, p.accepted_units),
             fee_units = coalesce(t.fee_units, p.fee_units),
             deposit_id = coalesce(t.deposit_id, p.deposit_id),
-            paid_at = case when t.deposit_id is null then p.paid_at else $8 end,
+            paid_at = coalesce(p.paid_at, case when t.deposit_id is not null then $8::timestamptz end),
             version = version + 1
         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::uuid[])
             as t (payin_id, before, after, labels, accepted_units, fee_units, deposit_id)

@@ -58,17 +58,31 @@ class Watcher:
         lease = await self._hold()
         if lease is None:
             return False
-        cursor = await self._cursor()
-        head = await self._parts.chain.head()
         try:
-            moved = await self._advance(lease, cursor, head)
+            return await self._follow(lease)
         except LostLease:
             self._lease = None
             return False
-        settled = await self._parts.clearing.settle(self._network.id, head.final.height)
+
+    async def _follow(self, lease: Lease) -> bool:
+        cursor = await self._cursor()
+        head = await self._parts.chain.head()
+        moved = await self._advance(lease, cursor, head)
+        settled = await self._settle(cursor, head)
         if not moved:
             await self._close(lease, cursor)
         return moved or settled > 0
+
+    async def _settle(self, cursor: Cursor, head: Head) -> int:
+        if head.final.height < cursor.final_height:
+            log.critical(
+                "%s: the final height went back from %d to %d; nothing is credited",
+                self._network.id,
+                cursor.final_height,
+                head.final.height,
+            )
+            return 0
+        return await self._parts.clearing.settle(self._network.id, head.final.height)
 
     async def _hold(self) -> Lease | None:
         now = _WALL.now()
@@ -104,8 +118,7 @@ class Watcher:
         if head.latest.height <= cursor.height:
             return await self._stand(lease, cursor, head)
         try:
-            last = min(head.latest.height, cursor.height + SCAN_BLOCKS)
-            blocks = await self._parts.chain.scan(cursor.height + 1, last)
+            blocks = await self._scan(cursor.height, head.latest.height)
         except ForkedBlock:
             return await self._rewind(lease, cursor, head)
         if not blocks:
@@ -115,18 +128,31 @@ class Watcher:
         await self._observe(lease, blocks, await self._final(head, blocks))
         return True
 
+    async def _scan(self, height: int, latest: int) -> Sequence[Block]:
+        """Read the next blocks; further ahead only where the chain skipped every height of the range."""
+        reach = SCAN_BLOCKS
+        while True:
+            last = min(latest, height + reach)
+            blocks = await self._parts.chain.scan(height + 1, last)
+            if blocks or last == latest:
+                return blocks
+            reach *= 2
+
     async def _final(self, head: Head, blocks: Sequence[Block]) -> int:
         """Return the final height, once our own chain of blocks is seen to lead through the final block."""
         final = head.final
         if blocks and final.height > blocks[-1].height:
             return blocks[-1].height  # read after the head was: canonical, and older than what is final
-        ours = next((block.hash for block in blocks if block.height == final.height), None)
-        if ours is None:
+        if blocks and final.height >= blocks[0].height:
+            hashes = [block.hash for block in blocks if block.height == final.height]
+        else:
             known = await self._journal(final.height)
-            ours = known.hash if known and known.height == final.height else None
-        if ours is None or ours == final.hash:
-            return final.height
-        raise ForkedBlock(f"{self._network.id}: the final block {final.height} is not on the chain that was read")
+            if known is None:
+                return final.height  # older than everything that was read
+            hashes = [known.hash] if known.height == final.height else []
+        if final.hash not in hashes:
+            raise ForkedBlock(f"{self._network.id}: the final block {final.height} is not on the chain that was read")
+        return final.height
 
     async def _observe(self, lease: Lease, blocks: Sequence[Block], final_height: int) -> None:
         parts = self._parts
@@ -134,7 +160,7 @@ class Watcher:
 
         async def work(tx: Tx) -> None:
             await arrivals.observe(tx, parts.registry, lease, blocks=blocks, final_height=final_height, now=now)
-            if blocks[-1].height % PRUNE_EVERY == 0:
+            if any(block.height % PRUNE_EVERY == 0 for block in blocks):
                 await journal.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
 
         await parts.database.unit(work)
@@ -185,13 +211,16 @@ class Watcher:
             beyond, stride = known.height, stride * 2
 
     async def _newest_standing(self, standing: BlockRef, beyond: int) -> BlockRef:
-        while beyond - standing.height > 1:
-            middle = await self._journal((standing.height + beyond) // 2)
-            assert middle is not None
-            if middle.height == standing.height:
-                beyond = (standing.height + beyond) // 2  # heights in between were skipped by the chain
+        """Halve between a block that stands and a height from which on none does; heights may have been skipped."""
+        low = standing.height
+        while beyond - low > 1:
+            height = (low + beyond) // 2
+            middle = await self._journal(height)
+            assert middle is not None, "a journal without the block that stands"
+            if middle.height <= standing.height:
+                low = height
             elif await self._stands(middle):
-                standing = middle
+                standing, low = middle, height
             else:
                 beyond = middle.height
         return standing

@@ -6,7 +6,6 @@ create table cursors (
     hash text not null,
     block_at timestamptz not null,
     final_height bigint not null,
-    reconciled_height bigint not null,
     lease_token uuid,
     lease_until timestamptz,
     updated_at timestamptz not null
@@ -45,13 +44,14 @@ create table deposits (
     constraint deposits_units_positive check (units > 0),
     constraint deposits_fee_within check (fee_units between 0 and units),
     constraint deposits_state_known check (state in (
-        'seen', 'final', 'screened', 'credited', 'unassigned', 'quarantined', 'dropped', 'reversed')),
-    constraint deposits_one_fact unique (network, txid, position, target, block_hash)
+        'seen', 'final', 'screened', 'credited', 'unassigned', 'quarantined', 'dropped', 'reversed'))
 );
 
--- A transfer may stand in several blocks over time (reorganisations), but only one of them counts.
+-- A transfer may stand in several blocks over time (reorganisations), in the same one twice when a branch comes back, but
+-- only one row of it ever counts.
 create unique index deposits_one_live on deposits (network, txid, position, target)
     where state not in ('dropped', 'reversed');
+create index deposits_of_transfer on deposits (network, txid);
 create index deposits_unsettled on deposits (network, state, height) where state in ('seen', 'final', 'screened');
 create index deposits_of_payin on deposits (payin_id);
 create index deposits_put_aside on deposits (merchant_id, deposit_id) where state in ('unassigned', 'quarantined');

@@ -10,9 +10,7 @@ from bitlinkpay.deposits.model import Cursor, Lease, LostLease
 
 
 def _cursor(row: Row) -> Cursor:
-    return Cursor(
-        row["network"], row["height"], row["hash"], row["block_at"], row["final_height"], row["reconciled_height"]
-    )
+    return Cursor(row["network"], row["height"], row["hash"], row["block_at"], row["final_height"])
 
 
 async def find_cursor(tx: Tx, network: str) -> Cursor | None:
@@ -31,8 +29,8 @@ async def begin(tx: Tx, network: str, start: BlockRef, now: datetime) -> None:
     await tx.execute(
         """
         with placed as (
-            insert into cursors (network, height, hash, block_at, final_height, reconciled_height, updated_at)
-            values ($1, $2, $3, $4, $2, $2, $5)
+            insert into cursors (network, height, hash, block_at, final_height, updated_at)
+            values ($1, $2, $3, $4, $2, $5)
             on conflict (network) do nothing
             returning network
         )
@@ -153,7 +151,7 @@ async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> None:
         with back as (
             update cursors
             set height = $3, hash = $4, block_at = $5, updated_at = $6,
-                final_height = least(final_height, $3), reconciled_height = least(reconciled_height, $3)
+                final_height = least(final_height, $3)
             where network = $1 and lease_token = $2
             returning height
         ), forgotten as (
