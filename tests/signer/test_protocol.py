@@ -90,6 +90,15 @@ def test_any_bytes_are_a_message_or_a_frame_error(body: bytes) -> None:
             continue
 
 
+@pytest.mark.parametrize(
+    "body", [b"\x81\xa1x" + b"\x91" * 100_000, b"\x91" * 100_000, b"\x81\xa1x" + b"\x81\xa0" * 50_000]
+)
+def test_nesting_has_an_end(body: bytes) -> None:
+    for decode in (protocol.decode_request, protocol.decode_reply):
+        with pytest.raises(FrameError):
+            decode(body)
+
+
 @given(st.sampled_from(REQUESTS), st.data())
 def test_a_damaged_request_never_becomes_an_unknown_kind(request_: protocol.Request, data: st.DataObject) -> None:
     body = bytearray(protocol.encode_frame(request_)[4:])

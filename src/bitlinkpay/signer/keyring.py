@@ -77,7 +77,7 @@ class KeyRing:
         """
         try:
             ring = msgspec.json.decode(text, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid(f"not a key ring: {error}") from None
         if ring.digest() != ring.fingerprint:
             raise Invalid("the key ring's keys are not those of its fingerprint")

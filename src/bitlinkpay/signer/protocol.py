@@ -88,7 +88,7 @@ def decode_request(body: bytes) -> Request:
     """
     try:
         return _REQUEST.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(str(error)) from None
 
 
@@ -100,7 +100,7 @@ def decode_reply(body: bytes) -> Reply:
     """
     try:
         return _REPLY.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(str(error)) from None
 
 

@@ -159,7 +159,7 @@ def read_sealed(path: Path, purpose: Purpose) -> Sealed:
     """
     try:
         sealed = msgspec.json.decode(read_private(path), type=Sealed)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise DamagedFile(path, "not a sealed file") from None
     if sealed.format != _FORMAT or sealed.purpose is not purpose:
         raise DamagedFile(path, f"it is not a {purpose} file")
