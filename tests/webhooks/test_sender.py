@@ -23,7 +23,7 @@ from tests.webhooks.receiver import SUCCESS, Connects, open_raw, open_receiver, 
 from bitlinkpay.webhooks.judge import judge
 from bitlinkpay.webhooks.model import Answer, Outcome
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
-from bitlinkpay.webhooks.sender import ANSWER_BYTES_MAX, ForbiddenTarget, Sender
+from bitlinkpay.webhooks.sender import ANSWER_BYTES_MAX, ForbiddenTarget, Sender, _VettingResolver
 
 SANDBOX = sandbox_policy()
 ONLY_ONE = sandbox_policy(allowed_networks=["127.0.0.1/32"])
@@ -431,3 +431,14 @@ async def test_connections_are_reused():
             assert (await sender.post(url, {}, json.dumps(number).encode())).status == 200
     await runner.cleanup()
     assert len(ports) == 1
+
+
+async def test_WHK_02_the_resolver_hands_out_vetted_addresses_only():
+    """The first of two walls, asked alone: the socket would refuse what it lets through."""
+    resolver = _VettingResolver(ONLY_ONE, Names(["10.0.0.1", "127.0.0.1", "::ffff:127.0.0.1", "fd00::1"]))
+    assert [found["host"] for found in await resolver.resolve("shop.example.com", 443)] == [
+        "127.0.0.1",
+        "::ffff:127.0.0.1",
+    ]
+    with pytest.raises(ForbiddenTarget):
+        await _VettingResolver(live_policy(), Names(["127.0.0.1"])).resolve("shop.example.com", 443)

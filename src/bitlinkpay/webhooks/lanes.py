@@ -4,8 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-FIRST_ROOM: Final = 8
-ROOM_MAX: Final = 64
+FIRST_ROOM: Final = 4
+ROOM_MAX: Final = 32  # each place is a connection of its own: reuse is worth more than width
 FAILURES_MAX: Final = 4
 REST_FACTOR: Final = 20
 REST_MAX_S: Final = 300.0

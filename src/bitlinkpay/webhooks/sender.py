@@ -94,6 +94,7 @@ class Sender:
     ) -> None:
         self._policy = policy
         self._total_s = total_s
+        self._checked = functools.lru_cache(maxsize=4096)(functools.partial(check_url, policy=policy))
         self._threads = ThreadPoolExecutor(_DNS_THREADS, thread_name_prefix="callback-dns")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -117,7 +118,7 @@ class Sender:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post exactly `body` and return what came back; every failure is an `Answer` with an error in words."""
         try:
-            target = check_url(url, self._policy)
+            target = self._checked(url)
             async with asyncio.timeout(self._total_s):
                 return await self._exchange(target, headers, body)
         except Problem as problem:

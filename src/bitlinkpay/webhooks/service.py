@@ -9,6 +9,7 @@ from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7
 from bitlinkpay.db import outbox
 from bitlinkpay.db.pool import Tx
 from bitlinkpay.webhooks import store
+from bitlinkpay.webhooks.lanes import FIRST_ROOM
 from bitlinkpay.webhooks.model import (
     Attempt,
     Claimed,
@@ -42,7 +43,7 @@ async def claim_due(
     now: datetime,
     limit: int,
     rooms: Mapping[str, int] | None = None,
-    room_else: int = 8,
+    room_else: int = FIRST_ROOM,
     lease: timedelta = LEASE,
 ) -> list[Claimed]:
     """Lease at most `limit` due deliveries to the caller, who must `record` each within the lease.

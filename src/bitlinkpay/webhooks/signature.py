@@ -1,5 +1,6 @@
 """Signatures of callbacks by the public Standard Webhooks specification (version 1.0.0, scheme `v1`)."""
 
+import functools
 import hashlib
 import hmac
 import secrets
@@ -21,6 +22,7 @@ def new_secret() -> str:
     return PREFIX + b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
+@functools.lru_cache(maxsize=4096)
 def key_of(secret: str) -> bytes:
     """Return the HMAC key that a `whsec_` secret stands for.
 
