@@ -1,0 +1,254 @@
+"""A live deployment on local nodes, driven like an operator and a merchant would: `bitlinkpay serve` and its doors only."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from aiohttp import web
+from eth_utils import to_checksum_address
+from standardwebhooks import Webhook
+
+from bitlinkpay.client.wm import KeyFiles, WmClient
+from bitlinkpay.wm.answers import OrderCreated
+from bitlinkpay.wm.bodies import CreateOrder
+
+NETWORK = """
+[networks.{name}]
+chain_id = {chain_id}
+genesis = "{genesis}"
+final_after_s = 4
+endpoints = {endpoints}
+quorum = {quorum}
+
+[assets.usdt-{name}]
+symbol = "USDT"
+network = "{name}"
+standard = "ERC20"
+contract = "{contract}"
+decimals = 6
+payable_decimals = 6
+wm_coin_id = 1
+minimum = "0.01"
+sanity = "10000000"
+payable = true
+"""
+
+CONFIG = """
+mode = "live"
+registry_files = ["devnet.toml"]
+
+[rates]
+is_static = true
+
+[callbacks]
+allowed_networks = ["127.0.0.0/8"]
+allowed_ports = [{port}]
+is_http_allowed = true
+"""
+
+
+@dataclass(frozen=True)
+class Devnet:
+    """A local node under a registry name: its own chain id, endpoints and token."""
+
+    name: str
+    chain_id: int
+    genesis: str
+    endpoints: Sequence[str]
+    contract: str
+    quorum: int = 1
+
+    def row(self) -> str:
+        return NETWORK.format(
+            name=self.name,
+            chain_id=self.chain_id,
+            genesis=self.genesis,
+            endpoints=json.dumps(list(self.endpoints)),
+            quorum=self.quorum,
+            contract=to_checksum_address(self.contract),
+        )
+
+
+@dataclass
+class Receiver:
+    """The merchant's endpoint. `status` other than 200 plays one that is down; every arrival is kept with its headers."""
+
+    secret: str = ""
+    status: int = 200
+    got: list[dict] = field(default_factory=list)
+    tries: int = 0
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/callback", self._answer)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.tries += 1
+        body = await request.read()
+        if self.status != 200:
+            return web.Response(status=self.status)
+        self.got.append(Webhook(self.secret).verify(body.decode(), dict(request.headers)))
+        return web.json_response({"code": 0, "msg": "success"})
+
+
+@dataclass
+class Live:
+    """One running deployment with one merchant."""
+
+    folder: Path
+    ports: tuple[int, int]
+    receiver: Receiver
+    server: "subprocess.Popen[str]"
+    merchant: dict = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, folder: Path, devnets: Sequence[Devnet]) -> AsyncIterator["Live"]:
+        receiver = Receiver()
+        await receiver.start()
+        folder.mkdir(exist_ok=True)
+        (folder / "devnet.toml").write_text("".join(devnet.row() for devnet in devnets))
+        (folder / "bitlinkpay.toml").write_text(CONFIG.format(port=receiver.port))
+        live = cls(folder, (free_port(), free_port()), receiver, None)
+        await live.serve()
+        try:
+            url = f"http://127.0.0.1:{receiver.port}/callback"
+            live.merchant = await live.command(
+                "merchant", "create", "Shop", "--out", str(folder / "shop"), "--callback-url", url
+            )
+            receiver.secret = live.merchant["webhook_secret"]
+            yield live
+        finally:
+            live.server.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(live.server.wait, 30)
+            if live.server.poll() is None:
+                live.server.kill()
+            await receiver.stop()
+
+    async def serve(self) -> None:
+        """Start the whole platform and wait until it says that it is ready."""
+        words = ["serve", "--mode", "live", "--wm-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
+        self.server = subprocess.Popen(
+            [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "serve.log").open("a"),
+            text=True,
+        )
+        ready = await asyncio.to_thread(lambda: any(line.strip() == "ready" for line in self.server.stdout))
+        assert ready, (self.folder / "serve.log").read_text()[-3000:]
+
+    async def command(self, *words: str) -> object:
+        """Run a `bitlinkpay` command with --json and return what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bitlinkpay.cli.main", *words, "--json", "--data-dir", str(self.folder),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        assert process.returncode == 0, f"bitlinkpay {' '.join(words)}: {err.decode()}"
+        return json.loads(out)
+
+    def client(self) -> WmClient:
+        files = KeyFiles(**{kind: Path(path) for kind, path in self.merchant["files"].items()})
+        return WmClient.of_files(f"https://127.0.0.1:{self.ports[0]}", self.merchant["broker"], files)
+
+    async def order(self, source_id: str, *, coin: str = "USDT", fiat: str = "72", chain_id: int = 3) -> OrderCreated:
+        """Create an order through mutual TLS and the encrypted envelope, again and again while the API is away."""
+        coin_id = {"USDT": 1, "ETH": 4}[coin]
+        request = CreateOrder(source_id, chain_id, coin_id, Decimal(fiat), f"{coin}/CNY")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                async with self.client() as client:
+                    return await client.create_order(request)
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.3)
+
+    async def detail(self, source_id: str) -> dict:
+        async with self.client() as client:
+            found = await client.detail(source_id)
+        return {name: getattr(found, name) for name in ("status", "hash", "amount", "service_fee", "address")}
+
+    async def shown(self, source_id: str) -> dict:
+        return await self.command("order", "show", source_id)
+
+    async def until(self, source_id: str, **wanted: object) -> dict:
+        """Wait until `order show` has these values; return it."""
+        return await eventually(lambda: self.shown(source_id), lambda seen: {k: seen[k] for k in wanted} == wanted)
+
+    async def callback(self, source_id: str, *, count: int = 1) -> list[dict]:
+        """Wait until the merchant has had `count` verified callbacks for an order."""
+
+        async def mine() -> list[dict]:
+            return [got for got in self.receiver.got if got["source_id"] == source_id]
+
+        return await eventually(mine, lambda got: len(got) >= count)
+
+    async def balances(self) -> dict[str, dict]:
+        return {row["asset"]: row for row in await self.command("balance", self.merchant["broker"])}
+
+    async def books_hold(self) -> None:
+        books = await self.command("ledger", "check")
+        assert books["ok"], [check for check in books["checks"] if not check["ok"]]
+
+    def pids(self) -> Mapping[str, int]:
+        """Pids of the deployment's processes by name."""
+        found = {"supervisor": self.server.pid}
+        for child in children(self.server.pid):
+            words = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            for name, mark in (
+                ("signer", "signer.server"),
+                ("worker", " worker "),
+                ("api", " api "),
+                ("postgres", "bin/postgres"),
+            ):
+                if mark in words:
+                    found[name] = child
+        return found
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def eventually(ask: Callable, good: Callable[[object], bool], *, seconds: float = 60) -> object:
+    """Ask until the answer is good; fail with the last answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = await ask()
+        if good(answer):
+            return answer
+        assert time.monotonic() < deadline, f"never came: {answer}"
+        await asyncio.sleep(0.25)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
