@@ -24,7 +24,7 @@ def deposit() -> DepositId:
 
 
 def posting(key: str, *moves: tuple[str, str, int], merchant_id: UUID | None = None, asset: str = ASSET) -> Posting:
-    return Posting(key, "test", asset, tuple(Move(*move) for move in moves), merchant_id, AT)  # type: ignore[arg-type]
+    return Posting(key, "test", asset, tuple(Move(*move) for move in moves), merchant_id, AT)
 
 
 async def fund(tx: Tx, merchant_id: MerchantId, units: int, asset: str = ASSET) -> DepositId:

@@ -220,7 +220,7 @@ async def test_a_deposit_is_settled_once_whatever_the_code_above_believes(databa
         results = await post(tx, [seen, *ends, ends[0]])
     assert [type(result) for result in results[:2]] == [Posted, Posted]
     assert [type(result) for result in results[2:5]] == [ExistsDifferent] * 3
-    assert {result.field for result in results[2:5]} == {"event"}  # type: ignore[union-attr]
+    assert {result.field for result in results[2:5]} == {"event"}
     assert isinstance(results[5], Replayed)
 
 

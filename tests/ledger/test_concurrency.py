@@ -52,6 +52,21 @@ async def test_LED_04_parallel_reserves_never_overdraw(wide: Database) -> None:
     assert await broken(wide) == set()
 
 
+async def test_LED_04_a_reserve_waits_for_the_one_that_is_under_way(wide: Database) -> None:
+    """Both see the full balance before either commits; the later one must wait and then look again."""
+    who = merchant()
+    async with wide.transaction() as tx:
+        await fund(tx, who, 1_000_000)
+    async with wide.transaction() as tx:
+        (first,) = await post(tx, [_reserve(who, 1_000_000)])
+        later = asyncio.create_task(_one(wide, _reserve(who, 1_000_000)))
+        await asyncio.sleep(0.3)
+        assert not later.done()
+    assert isinstance(first, Posted)
+    assert isinstance(await later, InsufficientBalance)
+    assert await broken(wide) == set()
+
+
 async def test_LED_04_reserves_in_one_batch_never_overdraw(wide: Database) -> None:
     who = merchant()
     async with wide.transaction() as tx:

@@ -28,7 +28,9 @@ async def owner(schema_owner_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def _raw(tx: Tx, names: list[str], assets: list[str], *moves: tuple[int, int, object], **changed: object) -> str:
+async def _raw(
+    tx: Tx, names: list[str], assets: list[str], *moves: tuple[object, object, object], **changed: object
+) -> str:
     """Call the posting function as hostile or broken code would; return the only item's outcome."""
     arguments: dict[str, object] = {
         "ids": [new_uuid7()],
@@ -185,57 +187,57 @@ async def test_LED_22_another_merchants_account_is_refused(database: Database) -
     assert await broken(database) == set()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+_NO_ACCOUNTS = [
         "", "custody", "custody:", "custody:deposits", "custody:deposits:", "custody:deposits:a b", "custody:colder",
         "custody:in_transit", "custody:in_transit:x", "merchant:available", "merchant::available", "fees:payins",
         f"merchant:{'0' * 32}:pending", f"merchant:{'0' * 32}:available:x", f"merchant:{'0' * 31}:available",
         f"merchant:{'A' * 32}:available", f"merchant:{'0' * 32}:available\n", "equity:x", "Equity", " equity",
         "custody:deposits:" + "x" * 121, f"platform:unattributed:{'0' * 33}",
-    ],
-)  # fmt: skip
-async def test_a_name_outside_the_chart_is_refused_and_makes_no_account(database: Database, name: str) -> None:
+]  # fmt: skip
+
+
+async def test_a_name_outside_the_chart_is_refused_and_makes_no_account(database: Database) -> None:
     async with database.transaction() as tx:
-        (result,) = await post(tx, [posting("k", (accounts.COLD, name, 5))])
-        assert result.args == UnknownAccount(name).args
-        assert await tx.fetchval("SELECT count(*) FROM ledger_accounts WHERE name = $1", name) == 0
+        for number, name in enumerate(_NO_ACCOUNTS):
+            (result,) = await post(tx, [posting(f"k{number}", (accounts.COLD, name, 5))])
+            assert isinstance(result, UnknownAccount), name
+            assert result.account == name
+        assert await tx.fetchval("SELECT array_agg(name) FROM ledger_accounts") == [accounts.COLD]
 
 
-@pytest.mark.parametrize(
-    ("moves", "changed"),
-    [
-        ([(1, 2, 0)], {}),
-        ([(1, 2, -5)], {}),
-        ([(1, 2, None)], {}),
-        ([(1, 2, "1.5")], {}),
-        ([(1, 2, "NaN")], {}),
-        ([(1, 2, "Infinity")], {}),
-        ([(1, 2, 10**78)], {}),
-        ([(1, 1, 5)], {}),
-        ([(1, 3, 5)], {}),
-        ([(0, 2, 5)], {}),
-        ([(None, 2, 5)], {}),
-        ([(1, 2, 5)], {"items": [2]}),
-        ([(1, 2, 5)], {"items": [None]}),
-        ([(1, 2, 5), (1, 2, 5)], {"items": [1, 2]}),
-        ([], {}),
-        ([(1, 2, 5)], {"account_names": [accounts.COLD, accounts.COLD]}),
-        ([(1, 2, 5)], {"units": [5, 6]}),
-        ([(1, 2, 5)], {"keys": [None]}),
-        ([(1, 2, 5)], {"keys": ["k" * 201]}),
-        ([(1, 2, 5)], {"keys": ["k", "l"]}),
-        ([(1, 2, 5)], {"merchants": []}),
-        ([(1, 2, 5)], {"account_assets": [ASSET]}),
-        ([(1, 2, 5)], {"happened": [None]}),
-    ],
-)
-async def test_a_malformed_batch_is_refused_as_a_whole(
-    database: Database, moves: list[tuple[int, int, object]], changed: dict[str, object]
-) -> None:
-    with pytest.raises(asyncpg.PostgresError):
-        async with database.transaction() as tx:
-            await _raw(tx, [accounts.COLD, accounts.EQUITY], [ASSET, ASSET], *moves, **changed)
+_MALFORMED: list[tuple[list[tuple[object, object, object]], dict[str, object]]] = [
+    ([(1, 2, 0)], {}),
+    ([(1, 2, -5)], {}),
+    ([(1, 2, None)], {}),
+    ([(1, 2, "1.5")], {}),
+    ([(1, 2, "NaN")], {}),
+    ([(1, 2, "Infinity")], {}),
+    ([(1, 2, 10**78)], {}),
+    ([(1, 1, 5)], {}),
+    ([(1, 3, 5)], {}),
+    ([(0, 2, 5)], {}),
+    ([(None, 2, 5)], {}),
+    ([(1, 2, 5)], {"items": [2]}),
+    ([(1, 2, 5)], {"items": [None]}),
+    ([(1, 2, 5), (1, 2, 5)], {"items": [1, 2]}),
+    ([], {}),
+    ([(1, 2, 5)], {"account_names": [accounts.COLD, accounts.COLD]}),
+    ([(1, 2, 5)], {"units": [5, 6]}),
+    ([(1, 2, 5)], {"keys": [None]}),
+    ([(1, 2, 5)], {"keys": ["k" * 201]}),
+    ([(1, 2, 5)], {"keys": ["k", "l"]}),
+    ([(1, 2, 5)], {"merchants": []}),
+    ([(1, 2, 5)], {"account_assets": [ASSET]}),
+    ([(1, 2, 5)], {"happened": [None]}),
+]
+
+
+async def test_a_malformed_batch_is_refused_as_a_whole(database: Database) -> None:
+    for moves, changed in _MALFORMED:
+        with pytest.raises(asyncpg.PostgresError):
+            async with database.transaction() as tx:
+                await _raw(tx, [accounts.COLD, accounts.EQUITY], [ASSET, ASSET], *moves, **changed)
+                pytest.fail(f"{moves} {changed} went through")
     async with database.reader() as tx:
         assert await tx.fetchval("SELECT count(*) FROM ledger_entries") == 0
 
@@ -243,7 +245,7 @@ async def test_a_malformed_batch_is_refused_as_a_whole(
 @pytest.mark.parametrize("bad", [{"units": 0}, {"units": -1}, {"units": 10**78}, {"debit": "b"}])
 def test_a_move_that_moves_nothing_cannot_be_built(bad: dict[str, object]) -> None:
     with pytest.raises(AssertionError):
-        Move(**({"debit": "a", "credit": "b", "units": 1} | bad))  # type: ignore[arg-type]
+        Move(**({"debit": "a", "credit": "b", "units": 1} | bad))
 
 
 async def test_a_refused_item_leaves_no_trace_and_fails_no_neighbour(database: Database) -> None:

@@ -23,7 +23,7 @@ from bitlinkpay.ledger.service import balance, post, post_all
 
 _FIRST = posting("key", (accounts.COLD, accounts.EQUITY, 5), (accounts.COLD, accounts.EQUITY, 6))
 _OTHERS = [
-    ("event", replace(_FIRST, event="other")),  # type: ignore[arg-type]
+    ("event", replace(_FIRST, event="other")),
     ("asset", replace(_FIRST, asset="eth-ethereum")),
     ("merchant_id", replace(_FIRST, merchant_id=new_uuid7())),
     ("debit", replace(_FIRST, moves=(Move("custody:staked", accounts.EQUITY, 5), _FIRST.moves[1]))),

@@ -129,7 +129,22 @@ _COLD = "account_id = (SELECT account_id FROM ledger_accounts WHERE name = 'cust
         (
             "ledger_accounts",
             "UPDATE ledger_accounts SET merchant_id = gen_random_uuid() WHERE merchant_id IS NOT NULL AND $1::text <> ''",
-            {"owners"},
+            {"owners", "chart"},
+        ),
+        (
+            "ledger_accounts",
+            "UPDATE ledger_accounts SET side = 'credit' WHERE name = 'custody:deposits:' || $1",
+            {"chart", "cache_equals_entries"},
+        ),
+        (
+            "ledger_accounts",
+            "UPDATE ledger_accounts SET kind = 'custody:lukewarm' WHERE name = 'custody:deposits:' || $1",
+            {"chart"},
+        ),
+        (
+            "ledger_accounts",
+            "UPDATE ledger_accounts SET item_id = gen_random_uuid() WHERE kind = 'merchant:pending' AND $1::text <> ''",
+            {"chart"},
         ),
         (
             "ledger_accounts",

@@ -11,6 +11,7 @@ LEDGER: Final = (
     Invariant("zero_sum", "In every asset debits equal credits.", store.ZERO_SUM),
     Invariant("postings_balance", "Every posting has entries, all in its own asset, and they balance.", store.POSTINGS),
     Invariant("owners", "A posting touches no other merchant's account than its own merchant's.", store.OWNERS),
+    Invariant("chart", "Every account has the kind, side, owner and item that its name says.", store.CHART),
     Invariant("cache_equals_entries", "Every balance is what its account's entries add up to.", store.CACHE),
     Invariant("no_overdraft", "No account is or ever was below zero on its normal side.", store.NO_OVERDRAFT),
     Invariant(

@@ -178,6 +178,14 @@ FROM (
 ) sums WHERE held <> owed - claim + own
 """
 
+CHART: Final = """
+SELECT format('%s in %s: %s, %s', a.name, a.asset, a.kind, a.side)
+FROM ledger_accounts a LEFT JOIN ledger_kinds k USING (kind)
+WHERE k.kind IS NULL OR a.side <> k.side OR a.name !~ k.shape
+    OR (k.is_itemised AND right(a.name, 32)::uuid IS DISTINCT FROM a.item_id)
+    OR (k.kind LIKE 'merchant:%' AND split_part(a.name, ':', 2)::uuid IS DISTINCT FROM a.merchant_id)
+"""
+
 CLEARING: Final = """
 SELECT format('%s in %s: %s units since %s, ask %s', a.name, a.asset, a.balance_units,
     to_char(a.opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI UTC'), k.keeper)
