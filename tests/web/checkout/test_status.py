@@ -142,6 +142,16 @@ def test_the_reference_is_shown_wherever_the_payer_may_need_the_merchant() -> No
     assert without == quiet | {"paid-over"}
 
 
+def test_a_paid_order_tells_of_extra_money_and_not_of_what_was_accepted() -> None:
+    extra = "More than one payment arrived. The extra money is recorded."
+    short_first = status_of(paid(order(), extra=(SHORT,)), NOW, EN)
+    assert extra in short_first.steps
+    assert short_first.has_reference
+    accepted = status_of(paid(order(), extra=(replace(SHORT, state=DepositState.CREDITED),)), NOW, EN)
+    assert extra not in accepted.steps
+    assert not accepted.has_reference
+
+
 def test_ended_orders_forbid_to_send_more() -> None:
     for name in ("expired", "cancelled", "time-up", "pick-expired"):
         steps = status_of(SCENES[name].make(), OPENED + SCENES[name].at, EN).steps

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bitlinkpay.core.assets import Asset
+from bitlinkpay.deposits.model import DepositState
 from bitlinkpay.payins.model import Label, PayinState
 from bitlinkpay.payins.view import DepositView, PayinView
 from bitlinkpay.web.checkout.figures import minutes_up, money, network_name, plain
@@ -96,6 +97,11 @@ def odd_money(view: PayinView) -> list[DepositView]:
     return [deposit for deposit in view.received if deposit.label]
 
 
+def extra_money(view: PayinView) -> list[DepositView]:
+    """Return odd money of a paid order that nobody has accepted as its payment."""
+    return [deposit for deposit in odd_money(view) if deposit.state is not DepositState.CREDITED]
+
+
 def is_open(view: PayinView, now: datetime) -> bool:
     """Say whether the payer may still send."""
     return view.state is PayinState.CREATED and now < view.expires_at
@@ -146,7 +152,7 @@ def status_of(view: PayinView, now: datetime, t: NullTranslations) -> Status:
     title, steps = teller.tell(situation)
     is_final = view.state not in {PayinState.CREATED, PayinState.CONFIRMING}
     quiet = {Situation.PICK, Situation.WAITING, Situation.CONFIRMING, Situation.TIME_UP}
-    is_settled = situation is Situation.PAID and not odd_money(view)
+    is_settled = situation is Situation.PAID and not extra_money(view)
     return Status(
         situation=situation,
         tone=_TONES.get(situation, Tone.WARN),
@@ -231,13 +237,13 @@ class _Teller:
     def _paid(self) -> tuple[str, tuple[str, ...]]:
         t = self.t
         steps = [t.gettext("%(merchant)s has been told. Thank you!") % self._merchant]
-        odd = [deposit for deposit in odd_money(self.view) if deposit.label == Label.DOUBLE]
-        if odd:
+        has_extra = bool(extra_money(self.view))
+        if has_extra:
             steps.append(t.gettext("More than one payment arrived. The extra money is recorded."))
         asset = self.view.asset
         if asset is not None and self.view.accepted_units > self.view.amount_units:
             steps.append(t.gettext("More than asked was received"))
-        if odd:
+        if has_extra:
             steps.append(self._decides())
         return t.gettext("Paid"), tuple(steps)
 
