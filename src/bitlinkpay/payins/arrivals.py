@@ -65,13 +65,12 @@ async def record(
     if not arrived:
         return []
     watched = await _match(tx, network, [transfer for _, transfer in arrived])
-    found = [
-        _deposit(network, block, transfer, watched[transfer.target, transfer.tag], now)
-        for block, transfer in arrived
-        if (transfer.target, transfer.tag) in watched
-    ]
-    if not found:
+    ours = [(block, transfer) for block, transfer in arrived if (transfer.target, transfer.tag) in watched]
+    if not ours:
         return []
+    found = _in_chain_order(
+        [_deposit(network, block, transfer, watched[transfer.target, transfer.tag], now) for block, transfer in ours]
+    )
     payins = await store.lock(tx, sorted({d.payin_id for d in found if d.payin_id}))
     sightings = await deposits_store.first_sightings(tx, network.id, sorted({d.txid for d in found}))
     found = [_sighted(deposit, sightings) for deposit in found]
@@ -110,6 +109,12 @@ def _deposit(network: Network, block: Block, transfer: Transfer, watched: Watche
         first_block_at=block.time,
         seen_at=now,
     )
+
+
+def _in_chain_order(found: Sequence[Deposit]) -> list[Deposit]:
+    """Hand out rising ids, which tell the order of sight: made within one millisecond they are random."""
+    ids = sorted(deposit.deposit_id for deposit in found)
+    return [replace(deposit, deposit_id=made) for deposit, made in zip(found, ids, strict=True)]
 
 
 def _sighted(deposit: Deposit, sightings: Mapping[tuple[str, str, str], datetime]) -> Deposit:

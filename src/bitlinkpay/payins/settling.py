@@ -105,9 +105,10 @@ def _decide(batch: _Batch, registry: Registry, deposit: Deposit) -> None:
         short = [part for part in parts if judgement.is_sum and part.state is DepositState.UNASSIGNED]
         _complete(batch, payin, [*short, deposit], PayinEvent.COMPLETED)
         return
-    aside = _put_aside(batch, deposit, judgement.label)
-    _give_up(batch, payin, deposit, judgement.label, cause=deposit.txid)
-    if judgement.label is Label.SHORT and payin.payin_id in batch.parts:
+    label = Label(deposit.label) if deposit.label else judgement.label  # what it was called at sight, it stays
+    aside = _put_aside(batch, deposit, label)
+    _give_up(batch, payin, deposit, label, cause=deposit.txid)
+    if label is Label.SHORT and payin.payin_id in batch.parts:
         batch.parts[payin.payin_id].append(aside)
 
 

@@ -25,6 +25,7 @@ from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
 log = logging.getLogger(__name__)
 
 SCAN_BLOCKS: Final = 32
+START_DEPTH: Final = 100
 JOURNAL_BLOCKS: Final = 10_000
 PRUNE_EVERY: Final = 256
 LEASE_LIFE: Final = timedelta(seconds=10)
@@ -101,12 +102,19 @@ class Watcher:
         async with self._parts.database.reader() as tx:
             if await journal.find_cursor(tx, self._network.id) is not None:
                 return
-        head = await self._parts.chain.head()
+        start = await self._start()
 
         async def work(tx: Tx) -> None:
-            await journal.begin(tx, self._network.id, head.final, self._parts.clock.now())
+            await journal.begin(tx, self._network.id, start, self._parts.clock.now())
 
         await self._parts.database.unit(work)
+
+    async def _start(self) -> BlockRef:
+        """Return where to begin: somewhat below the final block, for what came before us and for forks yet to come."""
+        final = (await self._parts.chain.head()).final
+        first = max(final.height - START_DEPTH, min(1, final.height))
+        blocks = await self._parts.chain.scan(first, min(final.height, first + SCAN_BLOCKS))
+        return BlockRef(blocks[0].height, blocks[0].hash, blocks[0].time) if blocks else final
 
     async def _cursor(self) -> Cursor:
         async with self._parts.database.reader() as tx:
