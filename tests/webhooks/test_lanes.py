@@ -15,12 +15,20 @@ def test_room_grows_with_success_up_to_a_bound():
     lanes = Lanes()
     for expected in (FIRST_ROOM + 1, FIRST_ROOM + 2):
         lanes.start(A)
-        lanes.succeed(A)
+        lanes.succeed(A, took_s=0.1)
         assert lanes.rooms(0)[A] == expected
     for _ in range(200):
         lanes.start(A)
-        lanes.succeed(A)
+        lanes.succeed(A, took_s=0.1)
     assert lanes.rooms(0)[A] == ROOM_MAX
+
+
+def test_a_slow_one_gets_less_room():
+    lanes = Lanes()
+    for _ in range(5):
+        lanes.start(A)
+        lanes.succeed(A, took_s=14.9)
+    assert lanes.rooms(0)[A] == 1
 
 
 def test_what_is_in_flight_takes_room():
@@ -28,7 +36,7 @@ def test_what_is_in_flight_takes_room():
     for _ in range(FIRST_ROOM):
         lanes.start(A)
     assert lanes.rooms(0) == {A: 0}
-    lanes.succeed(A)
+    lanes.succeed(A, took_s=0.1)
     assert lanes.rooms(0)[A] == 2
 
 
@@ -52,7 +60,7 @@ def test_one_success_ends_the_rest():
     lanes = Lanes()
     _fail(lanes, FAILURES_MAX, took_s=15)
     lanes.start(A)
-    lanes.succeed(A)
+    lanes.succeed(A, took_s=0.1)
     _fail(lanes, 1, took_s=15, now_s=1000)
     assert lanes.rooms(1000)[A] == 1
 
@@ -62,12 +70,12 @@ def test_a_full_endpoint_asks_for_a_claim_when_half_of_it_is_free():
     for _ in range(FIRST_ROOM):
         lanes.start(A)
     lanes.claimed(A, 0)
-    asked = [lanes.succeed(A) for _ in range(FIRST_ROOM)]
+    asked = [lanes.succeed(A, took_s=0.1) for _ in range(FIRST_ROOM)]
     assert not asked[0]
     assert asked[-1]
     lanes.start(B)
     lanes.claimed(B, 0)
-    assert not lanes.succeed(B)
+    assert not lanes.succeed(B, took_s=0.1)
 
 
 def test_a_resting_endpoint_asks_again_when_it_may():
@@ -83,6 +91,6 @@ def test_lanes_are_bounded():
     lanes = Lanes()
     for number in range(20_050):
         lanes.start(f"https://{number}.example:443")
-        lanes.succeed(f"https://{number}.example:443")
+        lanes.succeed(f"https://{number}.example:443", took_s=0.1)
     lanes.forget_idle(0)
     assert len(lanes.rooms(0)) == 20_000

@@ -7,6 +7,7 @@ from typing import Final
 FIRST_ROOM: Final = 4
 ROOM_MAX: Final = 32  # each place is a connection of its own: reuse is worth more than width
 FAILURES_MAX: Final = 4
+SLOW_S: Final = 2.0
 REST_FACTOR: Final = 20
 REST_MAX_S: Final = 300.0
 _LANES_MAX: Final = 20_000
@@ -53,12 +54,15 @@ class Lanes:
         lane = self._lanes.setdefault(endpoint, _Lane())
         lane.is_full = _room(lane, now_s) == 0
 
-    def succeed(self, endpoint: str) -> bool:
-        """Note an answer of a living server; returns whether a full endpoint has room worth a claim again."""
+    def succeed(self, endpoint: str, *, took_s: float) -> bool:
+        """Note an answer of a living server; returns whether a full endpoint has room worth a claim again.
+
+        One that takes its time gets less room, not more: many slow ones must not fill the window either.
+        """
         lane = self._lanes[endpoint]
         lane.in_flight -= 1
         lane.failures = 0
-        lane.cap = min(ROOM_MAX, lane.cap + 1)
+        lane.cap = min(ROOM_MAX, lane.cap + 1) if took_s <= SLOW_S else max(1, lane.cap // 2)
         return self._has_drained(lane)
 
     def fail(self, endpoint: str, *, took_s: float, now_s: float) -> bool:

@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -97,10 +98,9 @@ class Relay:
             while True:
                 self._woken.clear()
                 await self._fill()
-                try:
-                    await asyncio.wait_for(self._woken.wait(), POLL_S)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):  # wait_for of Python 3.11 can swallow a cancellation
+                        await self._woken.wait()
         finally:
             await self._drain()
 
@@ -158,10 +158,11 @@ class Relay:
         started_at, started_s = self._wall.now(), time.monotonic()
         headers, answer = await self._send(claimed, webhook_secrets, started_at)
         now_s = time.monotonic()
+        took_s = now_s - started_s
         if _is_alive(answer):
-            has_room = self._lanes.succeed(claimed.endpoint)
+            has_room = self._lanes.succeed(claimed.endpoint, took_s=took_s)
         else:
-            has_room = self._lanes.fail(claimed.endpoint, took_s=now_s - started_s, now_s=now_s)
+            has_room = self._lanes.fail(claimed.endpoint, took_s=took_s, now_s=now_s)
         if has_room:
             self.wake()
         finished_at = self._wall.now()

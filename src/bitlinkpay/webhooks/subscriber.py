@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from bitlinkpay.core.errors import Unavailable
@@ -78,7 +79,6 @@ class FanOut:
                     self._on_owed()
             except Unavailable as error:
                 _log.warning("cannot read the outbox: %s", error)
-            try:
-                await asyncio.wait_for(self._woken.wait(), _POLL_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S):  # wait_for of Python 3.11 can swallow a cancellation
+                    await self._woken.wait()

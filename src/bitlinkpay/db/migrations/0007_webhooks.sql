@@ -19,7 +19,7 @@ create table deliveries (
     constraint deliveries_state_known check (state in ('pending', 'delivered', 'parked', 'ended')),
     constraint deliveries_delivered_has_time check ((state = 'delivered') <= (delivered_at is not null)),
     constraint deliveries_counts check (attempts >= 0 and step >= 0)
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 
 -- Claims walk from endpoint to endpoint by this index: a million waiting for one dead endpoint cost one step.
 create index deliveries_due on deliveries (endpoint, next_at) where state = 'pending';
