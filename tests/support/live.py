@@ -234,12 +234,15 @@ def children(pid: int) -> list[int]:
 
 
 async def eventually(ask: Callable, good: Callable[[object], bool], *, seconds: float = 60) -> object:
-    """Ask until the answer is good; fail with the last answer."""
+    """Ask until the answer is good; fail with the last answer. A question that fails is asked again, too."""
     deadline = time.monotonic() + seconds
     while True:
-        answer = await ask()
-        if good(answer):
-            return answer
+        try:
+            answer = await ask()
+            if good(answer):
+                return answer
+        except AssertionError as error:
+            answer = error
         assert time.monotonic() < deadline, f"never came: {answer}"
         await asyncio.sleep(0.25)
 
