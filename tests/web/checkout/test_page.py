@@ -235,5 +235,5 @@ def test_networks_to_pick_come_cheapest_then_fastest() -> None:
     ties = [o.asset_id for o in shown if costs[o.asset_id] == 1]
     finals = {o.asset.id: o.network.final_after for o in cheap}
     assert [finals[asset] for asset in ties] == sorted(finals[asset] for asset in ties)
-    assert shown[0].hint == "network fee about $0.01 · about 1 minute"
+    assert shown[0].hint == "fee about $0.01 · about 1 minute"
     assert shown[-1].hint.startswith("about ")

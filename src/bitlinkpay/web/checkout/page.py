@@ -69,7 +69,6 @@ class Option:
 
     asset_id: str
     symbol: str
-    ticker: str
     network_id: str
     network: str
     hint: str
@@ -266,11 +265,10 @@ def _option(asset: Asset, network: Network, t: NullTranslations) -> Option:
     minutes = minutes_up(network.block_time + network.final_after)
     time = t.ngettext("about %(minutes)d minute", "about %(minutes)d minutes", minutes) % {"minutes": minutes}
     cents = asset.payer_fee_cents
-    fee = t.gettext("network fee about $%(dollars)s") % {"dollars": f"{cents // 100}.{cents % 100:02}"}
+    fee = t.gettext("fee about $%(dollars)s") % {"dollars": f"{cents // 100}.{cents % 100:02}"}
     return Option(
         asset_id=asset.id,
         symbol=asset.symbol,
-        ticker=asset.ticker,
         network_id=network.id,
         network=network_name(network, asset),
         hint=f"{fee} · {time}" if cents else time,

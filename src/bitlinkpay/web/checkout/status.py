@@ -190,11 +190,12 @@ class _Teller:
     def _fixed(self, situation: Situation) -> tuple[str, tuple[str, ...]]:
         t = self.t
         dont_send = t.gettext("Do not send anything to this address any more.")
+        choose = t.gettext("Choose the network that your wallet sends %(coin)s on. The amount is fixed then.")
         new_order = t.gettext("To pay, start a new order at %(merchant)s.") % self._merchant
         fixed: Mapping[Situation, tuple[str, tuple[str, ...]]] = {
             Situation.PICK: (
                 t.gettext("How would you like to pay?"),
-                (t.gettext("Choose the network that your wallet or exchange sends on. The amount is fixed then."),),
+                (choose % {"coin": self.view.coin},),
             ),
             Situation.WAITING: (
                 t.gettext("Waiting for your payment"),
