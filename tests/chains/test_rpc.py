@@ -81,7 +81,17 @@ async def test_answers_that_come_in_another_order_are_matched_by_id(proxy: Proxy
 
 @pytest.mark.parametrize(
     "mode",
-    [Mode.OBJECT, Mode.SHORT, Mode.WRONG_ID, Mode.DOUBLE_ID, Mode.GARBAGE, Mode.DEEP, Mode.RESET, Mode.REDIRECT],
+    [
+        Mode.OBJECT,
+        Mode.SHORT,
+        Mode.EXTRA,
+        Mode.WRONG_ID,
+        Mode.DOUBLE_ID,
+        Mode.GARBAGE,
+        Mode.DEEP,
+        Mode.RESET,
+        Mode.REDIRECT,
+    ],
 )
 async def test_NODE_09_malformed_answers_are_refused_whole(proxy: Proxy, mode: Mode) -> None:
     proxy.mode = mode
@@ -100,6 +110,7 @@ async def test_NODE_09_a_huge_body_is_cut_at_the_bound(proxy: Proxy) -> None:
     async with client(proxy, answer_bytes_max=1 << 20) as rpc:
         with pytest.raises(AnswerTooLarge, match="more than 1048576 bytes"):
             await rpc.batch(CALLS[:1])
+    assert 1 << 20 <= proxy.streamed < 12 << 20, "what was read beyond the bound is what sockets hold"
 
 
 @pytest.mark.parametrize("mode", [Mode.DRIP, Mode.SILENT])

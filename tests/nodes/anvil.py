@@ -119,7 +119,7 @@ class Anvil:
         if timestamp is not None:
             command += ["--timestamp", str(timestamp)]
         log = tempfile.TemporaryFile()
-        process = subprocess.Popen(  # noqa: ASYNC220 - it starts in a moment, and must end with us even after kill -9
+        process = subprocess.Popen(
             command,
             stdout=log,
             stderr=subprocess.STDOUT,

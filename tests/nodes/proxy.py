@@ -35,6 +35,7 @@ class Mode(StrEnum):
     DEEP = "deep"  # JSON nested beyond reason
     OBJECT = "object"  # one object for a batch
     SHORT = "short"  # leaves out the last answer of a batch
+    EXTRA = "extra"  # answers a question that nobody asked
     WRONG_ID = "wrong id"
     DOUBLE_ID = "double id"  # the first answer in place of all
     REDIRECT = "redirect"
@@ -62,6 +63,7 @@ class Proxy:
         self.batch_max = 0  # refuses larger batches as providers do; 0 for none
         self.calls: list[tuple[str, list[object]]] = []
         self.requests = 0
+        self.streamed = 0  # bytes of endless bodies
         self._closing = asyncio.Event()
         self._session = aiohttp.ClientSession()
 
@@ -117,7 +119,7 @@ class Proxy:
             case Mode.GARBAGE:
                 return web.Response(text="<html>down for maintenance</html>")
             case Mode.DEEP:
-                return web.Response(text="[" * 200_000)
+                return web.Response(text='[{"id":1,"result":' + "[" * 200_000)
             case Mode.REDIRECT:
                 return web.Response(status=307, headers={"Location": self.target})
             case Mode.HUGE | Mode.DRIP:
@@ -130,6 +132,8 @@ class Proxy:
                 return answers[0]
             case Mode.SHORT:
                 return answers[:-1]
+            case Mode.EXTRA:
+                return [*answers, {"jsonrpc": "2.0", "id": 10**9, "result": None}]
             case Mode.WRONG_ID:
                 return [answer | {"id": answer["id"] + 1} for answer in answers]
             case Mode.DOUBLE_ID:
@@ -141,7 +145,9 @@ class Proxy:
         await response.prepare(request)
         try:
             while not self._closing.is_set():
-                await response.write(b" " * (1 if self.mode is Mode.DRIP else 1 << 16))
+                piece = b" " * (1 if self.mode is Mode.DRIP else 1 << 16)
+                await response.write(piece)
+                self.streamed += len(piece)
                 await asyncio.sleep(0.05 if self.mode is Mode.DRIP else 0)
         except ConnectionError:
             pass

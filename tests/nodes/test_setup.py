@@ -67,7 +67,7 @@ async def test_the_node_listens_on_loopback_only_and_ends_with_its_block() -> No
     async with Anvil.start() as node:
         pid = node.process.pid
         assert node.url.startswith("http://127.0.0.1:")
-        local = Path(f"/proc/{pid}/net/tcp").read_text()  # noqa: ASYNC240
+        local = Path(f"/proc/{pid}/net/tcp").read_text()
         port = f"{int(node.url.rsplit(':', 1)[1]):04X}"
         listening = [line.split()[1] for line in local.splitlines()[1:] if line.split()[3] == "0A"]
         assert f"0100007F:{port}" in listening

@@ -105,7 +105,20 @@ def drop_transaction(block: dict[str, object]) -> dict[str, object]:
     return block | {"transactions": block["transactions"][:-1]}
 
 
+def other_txid(method: str, params: list[object], result: object) -> object:
+    """Alter a transaction's id wherever it stands, and nothing else."""
+    result = copy.deepcopy(result)
+    if method == "eth_getBlockReceipts":
+        for receipt in result or ():
+            receipt["transactionHash"] = receipt["transactionHash"][:-2] + "00"
+    elif method == "eth_getBlockByNumber" and params[1] and result:
+        for tx in result["transactions"]:
+            tx["hash"] = tx["hash"][:-2] + "00"
+    return result
+
+
 LIES = {
+    "another transaction id": other_txid,
     "no logs": receipts(drop_logs),
     "a larger amount": receipts(raise_amount),
     "another target": receipts(other_target),
@@ -268,6 +281,18 @@ async def test_EVM_17_a_null_is_a_gap_and_heals(
         await chain.scan(1, 4)
     proxies[0].edit = None
     assert credited((await chain.scan(1, 4))[1]) == PAID
+
+
+async def test_EVM_17_null_receipts_of_an_empty_block_are_a_gap_too(
+    node: Anvil, chains: ChainMaker, proxies: Three
+) -> None:
+    await node.mine(2)
+    chain = chains(proxies[0])
+    proxies[0].edit = lambda method, _, result: None if method == "eth_getBlockReceipts" else result
+    with pytest.raises(GapError, match="lacks receipts"):
+        await chain.scan(1, 2)
+    proxies[0].edit = None
+    assert [block.transfers for block in await chain.scan(1, 2)] == [(), ()]
 
 
 async def test_DEP_08_heights_beyond_the_chain_or_pruned_away_are_a_gap(
