@@ -116,6 +116,15 @@ def test_API_11_a_bad_secret_runs_to_the_end_with_a_decoy_that_repeats() -> None
         assert first != SECRET
 
 
+def test_API_11_every_secret_reaches_the_rsa_operation_as_a_number_below_the_modulus() -> None:
+    key = envelope_key()
+    modulus = key.public_key.public_numbers().n
+    for _, wire in bad_secrets():
+        number = key._ciphertext(wire)
+        assert len(number) == 256
+        assert int.from_bytes(number, "big") < modulus
+
+
 def test_API_11_the_decoy_differs_per_key_object_and_cannot_be_computed_outside() -> None:
     pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()

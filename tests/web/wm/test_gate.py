@@ -353,6 +353,16 @@ async def test_API_38_a_merchant_beyond_its_rate_is_told_when_to_come_back_and_o
             await client.detail("x")
 
 
+async def test_API_38_bad_envelopes_do_not_use_up_the_merchants_own_rate(api: MerchantApi) -> None:
+    """Otherwise whoever can spoil envelopes on the way could silence the merchant, and the answer would not be uniform."""
+    merchant = await api.merchant(rate_per_minute=60)
+    async with api.client(merchant) as client:
+        wrong = replace(api.sealed(merchant, BODY), body=b"")
+        for _ in range(60):
+            assert await client.post_sealed(Route.CREATE, wrong) == UNIFORM_BYTES
+        assert (await client.create_order(order())).order_id
+
+
 async def test_rule_32_bad_envelopes_beyond_the_limit_lock_their_certificate_and_no_other(
     database: Database, authority: Authority, registry: Registry, ring: KeyRing, tmp_path: Path
 ) -> None:

@@ -354,6 +354,8 @@ async def test_API_39_silent_handshakes_do_not_keep_honest_clients_out(tmp_path:
         reader, writer = await port.connect(port.client(issue("merchant a", issuer=port.ca)))
         writer.write(REQUEST)
         assert (await answer_of(reader))["size"] == 2
+        async with asyncio.timeout(5):
+            assert await silent[0][0].read() == b""  # long before its own 30 s
         for _, other in [*silent, (reader, writer)]:
             other.close()
 
