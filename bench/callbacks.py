@@ -122,7 +122,7 @@ class Bench:
         self._dead.close()
 
     async def until(self, count: int) -> None:
-        while self.received < count:  # noqa: ASYNC110 - the count is another process's
+        while self.received < count:
             await asyncio.sleep(0.002)
 
     async def secrets(self, tx: Tx, merchants: Sequence[MerchantId]) -> Mapping[MerchantId, Sequence[str]]:

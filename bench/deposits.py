@@ -8,8 +8,13 @@ import sys
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal
+from uuid import UUID
 
+import base58
 import uvloop
+
+from bench.deployment import Deployment, deployment, proportional_mb, resident_mb
+from bench.table import Row, show
 from bitlinkpay.app.platform import open_platform
 from bitlinkpay.client.wm import WmClient
 from bitlinkpay.core.ids import PayinId
@@ -19,13 +24,12 @@ from bitlinkpay.sandbox.service import Sandbox
 from bitlinkpay.settings import load_running
 from bitlinkpay.wm.bodies import CreateOrder
 
-from bench.deployment import Deployment, deployment, proportional_mb, resident_mb
-from bench.table import Row, show
-
 HITS, OTHERS, BLOCKS, WARM = 100, 400, 20, 4
 ADDRESSES = 1_000_000
 CONFIG = 'registry_files = ["bench.toml"]\n[sandbox]\nblock_s = 0\n'
-REGISTRY = "[networks.tron]\nsandbox_lag = 0\n"  # a block is final when it is seen: what is measured is us, not the wait
+REGISTRY = (
+    "[networks.tron]\nsandbox_lag = 0\n"  # a block is final when it is seen: what is measured is us, not the wait
+)
 LOAD_ORDERS = 60_000
 
 
@@ -45,7 +49,7 @@ class Sink:
                 self.came[body["order_id"]] = time.perf_counter()
                 self.woken.set()
                 writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"code":0}')
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
 
@@ -76,10 +80,10 @@ async def measure(platform: Deployment) -> list[Row]:
     async with open_platform(load_running(platform.folder)) as inside:
         before = resident_mb(worker)
         await watch_a_million(inside)
-        quiet = await blocks(platform, inside, merchant, sink, BLOCKS, "quiet")
+        quiet = await blocks(platform, inside, merchant, sink, "quiet")
         grown = resident_mb(worker) - before
         load = saturate(platform, merchant)
-        busy = await blocks(platform, inside, merchant, sink, BLOCKS, "busy")
+        busy = await blocks(platform, inside, merchant, sink, "busy")
         load.kill()
         load.wait()
     server.close()
@@ -111,26 +115,18 @@ async def watch_a_million(inside) -> None:
         )
 
 
-async def blocks(platform: Deployment, inside, merchant: dict, sink: Sink, count: int, prefix: str) -> list[float]:
+async def blocks(platform: Deployment, inside, merchant: dict, sink: Sink, prefix: str) -> list[float]:
     waits: list[float] = []
     async with WmClient.plain(f"http://127.0.0.1:{platform.web_port}", merchant["broker"]) as client:
-        for number in range(count + WARM):
-            orders = await asyncio.gather(
-                *(client.create_order(order(f"{prefix}-{number}-{n}")) for n in range(HITS))
-            )
-            took = await one_block(inside, [PayinId_of(o.order_id) for o in orders], sink)
+        for number in range(BLOCKS + WARM):
+            orders = await asyncio.gather(*(client.create_order(order(f"{prefix}-{number}-{n}")) for n in range(HITS)))
+            took = await one_block(inside, [PayinId(UUID(o.order_id)) for o in orders], sink)
             waits += took if number >= WARM else []
     return waits
 
 
 def order(source_id: str) -> CreateOrder:
-    return CreateOrder(source_id, 1, 1, Decimal("72"), "USDT/CNY")
-
-
-def PayinId_of(text: str) -> PayinId:  # noqa: N802
-    from uuid import UUID
-
-    return PayinId(UUID(text))
+    return CreateOrder(source_id, 1, 1, Decimal(72), "USDT/CNY")
 
 
 async def one_block(inside, payin_ids: list[PayinId], sink: Sink) -> list[float]:
@@ -139,7 +135,7 @@ async def one_block(inside, payin_ids: list[PayinId], sink: Sink) -> list[float]
     async with inside.database.transaction() as tx:
         payins = await store.lock(tx, payin_ids)
     payments = [Payment(asset, payin.address, payin.units) for payin in payins.values()]
-    others = [Payment(asset, inside_address(), 5_000_000) for _ in range(OTHERS)]
+    others = [Payment(asset, stranger(), 5_000_000) for _ in range(OTHERS)]
     async with inside.database.transaction() as tx:
         await sandbox.pay(tx, payments + others, inside.clock.now())
     async with inside.database.transaction() as tx:
@@ -153,9 +149,7 @@ async def one_block(inside, payin_ids: list[PayinId], sink: Sink) -> list[float]
     return [sink.came[order_id] - visible for order_id in wanted]
 
 
-def inside_address() -> str:
-    import base58
-
+def stranger() -> str:
     return base58.b58encode_check(b"\x41" + os.urandom(20)).decode()
 
 

