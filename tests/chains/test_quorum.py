@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.chains.base import ChainError, GapError, NotEnoughAnswers
@@ -178,7 +178,7 @@ async def test_a_survey_returns_everyone_who_answers_in_time() -> None:
 async def test_a_survey_takes_one_answer_an_operator() -> None:
     a, b, c = Source("a", 1, party="one"), Source("b", 2, party="one"), Source("c", 3)
     found = await quorum_of(2, a, b, c).survey(lambda source: source.ask())
-    assert [fact for _, fact in found] == [3, 1] or sorted(fact for _, fact in found) == [1, 3]
+    assert sorted(fact for _, fact in found) == [1, 3]
 
 
 async def test_an_error_that_is_no_refusal_of_a_chain_is_not_swallowed() -> None:
@@ -189,6 +189,7 @@ async def test_an_error_that_is_no_refusal_of_a_chain_is_not_swallowed() -> None
 ANSWERS = st.one_of(st.sampled_from(["yes", "no", "lie"]), st.just(ChainError("down")))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(ANSWERS, st.sampled_from("pqrst")), min_size=1, max_size=7), st.integers(1, 4))
 def test_whatever_the_answers_agreement_has_the_support_it_claims(rows: list[tuple[object, str]], size: int) -> None:
     sources = [Source(str(i), answer, party=party) for i, (answer, party) in enumerate(rows)]

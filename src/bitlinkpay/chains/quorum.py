@@ -163,7 +163,8 @@ class Quorum(Generic[V]):
         for voter in running.values():
             if not self.doubt_about(voter):
                 self.doubt(voter, "slow")
-        by_party = {voter.party: (voter, fact) for voter, fact in reversed(ballot.votes)}
+        by_preference = sorted(ballot.votes, key=lambda vote: self.voters.index(vote[0]), reverse=True)
+        by_party = {voter.party: (voter, fact) for voter, fact in by_preference}
         if len(by_party) < self.size:
             raise self._verdict(ballot, self.size)
         return list(by_party.values())

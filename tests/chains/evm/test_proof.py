@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import rlp
 from eth_account import Account
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chains.evm.published import block, header, names, transaction
 
@@ -55,6 +55,7 @@ def own_rlp(item: object) -> bytes:
     return encode_bytes(item) if isinstance(item, bytes) else encode_list([own_rlp(part) for part in item])
 
 
+@settings(deadline=None)
 @given(RLP_ITEMS)
 def test_rlp_equals_the_library(item: object) -> None:
     assert own_rlp(item) == rlp.encode(item)
@@ -66,6 +67,7 @@ def test_rlp_lengths_at_their_edges_equal_the_library(size: int) -> None:
         assert encode_bytes(raw) == rlp.encode(raw)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=2**256 - 1))
 def test_rlp_integers_equal_the_library(value: int) -> None:
     assert encode_int(value) == rlp.encode(value)
@@ -101,6 +103,7 @@ def plain_root(values: list[bytes]) -> bytes:
     return keccak256(rlp.encode(structure(keyed, 0) if keyed else b""))
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=40))
 def test_the_trie_root_equals_a_literal_one(values: list[bytes]) -> None:
     assert list_root(values) == plain_root(values)
@@ -160,6 +163,7 @@ def kinds() -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("number", range(7))
+@settings(deadline=None)
 @given(nonce=st.integers(0, 2**32), amount=st.integers(0, 2**200), data=st.binary(max_size=80))
 def test_transactions_signed_by_eth_account_are_hashed_and_traced_to_their_signer(
     number: int, nonce: int, amount: int, data: bytes

@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.chains.evm.published import block, expected, names, receipt
 from tests.chains.evm.rows import coin, token
@@ -179,6 +179,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_fuzz_no_json_breaks_a_decoder_with_anything_but_a_refusal(value: object) -> None:
     text = json.dumps(value).encode()
@@ -194,6 +195,7 @@ HEXISH = st.text(alphabet="0123456789abcdefxX gF_", max_size=70) | st.sampled_fr
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(Log, address=HEXISH | st.just(TOKEN), topics=st.lists(HEXISH, max_size=4), data=HEXISH), max_size=4
@@ -222,6 +224,7 @@ def is_address_word(text: str) -> bool:
     return is_word(text) and text[2:26] == "0" * 24
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_fuzz_no_bytes_break_a_decoder(raw: bytes) -> None:
     for decoder in (BLOCK, RECEIPTS, STAMP, TRACE):
@@ -231,6 +234,7 @@ def test_fuzz_no_bytes_break_a_decoder(raw: bytes) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_fuzz_an_altered_published_block_is_read_or_refused(data: st.DataObject) -> None:
     whole, receipts = block(WHOLE)
