@@ -1,5 +1,4 @@
 """The embedded PostgreSQL: its life, its settings, and who may connect."""
-# ruff: noqa: ASYNC240 - a test may block its own loop
 
 import os
 import pwd

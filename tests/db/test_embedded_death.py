@@ -1,5 +1,4 @@
 """The embedded PostgreSQL killed, orphaned and lied to in every way that machines and containers do."""
-# ruff: noqa: ASYNC220 - a test may block its own loop
 
 import asyncio
 import os
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.embedded import IS_ROOT, bury, embedded, read, supervise, until, write
+from tests.support.embedded import IS_ROOT, THROW_AWAY, bury, embedded, read, supervise, until, write
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.cluster import OWNER_ROLE
@@ -98,10 +97,9 @@ async def test_a_server_that_survived_its_supervisor_is_stopped(data_dir: Path):
     await write(first, 1)
     lock, first._lock = first._lock, None
     os.close(lock or -1)
-    second = embedded(data_dir)
-    await_end(find_root(data_dir) / "cluster", patience_s=0.3)
-    assert not first.is_running()
+    second = EmbeddedPostgres(data_dir, THROW_AWAY, patience_s=0.3)
     with second:
+        assert not first.is_running()
         assert await read(second) == [1]
 
 

@@ -1,5 +1,4 @@
 """Where the embedded PostgreSQL lives, as whom, and that it opens no door on the way."""
-# ruff: noqa: ASYNC240 - a test may block its own loop
 
 import asyncio
 import os

@@ -184,6 +184,27 @@ async def test_terminated_idle_connections_are_replaced_without_a_failed_unit(
     assert await asyncio.gather(*(database.unit(one) for _ in range(8))) == [1] * 8
 
 
+@pytest.mark.parametrize("does_the_loop_see_it", [True, False])
+async def test_a_session_ended_between_two_statements_reruns_the_unit(
+    database: Database, schema_owner_dsn: str, does_the_loop_see_it: bool
+):
+    """The server's goodbye comes while nothing is asked; the driver may find it only within the next statement."""
+    owner = await connect(schema_owner_dsn)
+    runs: list[int] = []
+
+    async def work(tx: Tx) -> int:
+        runs.append(1)
+        backend = await tx.fetchval("SELECT pg_backend_pid()")
+        if len(runs) == 1:
+            await owner.execute("SELECT pg_terminate_backend($1, 5000)", backend)
+            (await asyncio.sleep(0.1)) if does_the_loop_see_it else time.sleep(0.1)
+        return await one(tx)
+
+    assert await database.unit(work) == 1
+    assert len(runs) == 2
+    await owner.close()
+
+
 async def test_close_is_quick_and_twice_is_fine(app_dsn: str):
     database = await Database.connect(app_dsn)
     await database.listen("outbox", lambda _payload: None)
@@ -288,6 +309,30 @@ async def test_listening_survives_the_loss_of_its_connection_and_says_so(databas
     await owner.execute("SELECT pg_notify('outbox', 'still here')")
     await until(lambda: heard[-1] == "still here")
     await owner.close()
+
+
+async def test_a_failing_callback_does_not_deafen_the_others(database: Database, caplog: pytest.LogCaptureFixture):
+    def fail(_payload: str) -> None:
+        raise ValueError("of this callback")
+
+    heard: list[str] = []
+    await database.listen("outbox", fail)
+    await database.listen("outbox", heard.append)
+    await until(lambda: heard == [""])
+    async with database.transaction() as tx:
+        await tx.execute("SELECT pg_notify('outbox', 'x')")
+    await until(lambda: heard == ["", "x"])
+    assert "of this callback" in caplog.text
+
+
+async def test_a_callback_added_to_a_channel_in_use_is_told_to_look_too(database: Database):
+    first: list[str] = []
+    second: list[str] = []
+    await database.listen("outbox", first.append)
+    await until(lambda: first == [""])
+    await database.listen("outbox", second.append)
+    assert second == [""]
+    assert first == [""]
 
 
 async def test_channels_are_kept_apart_and_may_be_added_later(database: Database):

@@ -53,7 +53,7 @@ def supervise(data_dir: Path) -> subprocess.Popen[str]:
         [sys.executable, str(script), str(data_dir)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": source},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([source, *sys.path])},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

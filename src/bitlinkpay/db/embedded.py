@@ -61,10 +61,26 @@ class EmbeddedPostgres:
     `start` belongs to the process's main thread: the kernel's death signal is tied to the thread that made the child.
     """
 
-    def __init__(self, data_dir: Path, options: Options | None = None, *, shelters: Sequence[Path] = SHELTERS) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        options: Options | None = None,
+        *,
+        shelters: Sequence[Path] = SHELTERS,
+        patience_s: float = 30.0,
+    ) -> None:
+        """Prepare; nothing is touched before `start`.
+
+        Args:
+            data_dir: the deployment's folder for PostgreSQL; see `home` for what lies in it.
+            options: what a deployment may choose.
+            shelters: where the cluster may move when its user cannot enter `data_dir`.
+            patience_s: how long a server whose supervisor died may take to end by itself before it is stopped.
+        """
         self.data_dir = data_dir.absolute()
         self._options = options or Options()
         self._shelters = shelters
+        self._patience_s = patience_s
         self._home: Home | None = None
         self._binaries: Binaries | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -163,7 +179,7 @@ class EmbeddedPostgres:
             create_cluster(binaries, home, self._options)
         check_version(home)
         sockets = prepare_sockets(home)
-        await_end(home.cluster, patience_s=_STOP_S)
+        await_end(home.cluster, patience_s=self._patience_s)
         disown_lock_files(home.cluster, sockets)
         configure(home, sockets, myself(), self._options)
         self._process = _spawn(binaries, home)

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 
 import asyncpg
-from asyncpg.exceptions import InterfaceError, OutdatedSchemaCacheError, PostgresError
+from asyncpg.exceptions import InterfaceError, InternalClientError, OutdatedSchemaCacheError, PostgresError
 
 
 class Failure(Enum):
@@ -30,12 +30,14 @@ _LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     ConnectionError,
+    InternalClientError,  # the server said goodbye while nothing was asked, and the driver lost its place
 )
 _BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
 )
+DRIVER_ERRORS = (PostgresError, InterfaceError, InternalClientError, OSError)
 _DOUBTFUL_AT_COMMIT = ("08007", "40003")
 
 

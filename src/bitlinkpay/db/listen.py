@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from asyncpg.exceptions import InterfaceError, PostgresError
-
 from bitlinkpay.db.driver import connect
+from bitlinkpay.db.failures import DRIVER_ERRORS
 
 Callback = Callable[[str], None]
 
@@ -25,6 +24,7 @@ class Listener:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._callbacks: dict[str, list[Callback]] = {}
+        self._heard: set[str] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -32,6 +32,8 @@ class Listener:
         """Call `callback(payload)` for each notification on `channel`, beginning soon; returns at once."""
         self._callbacks.setdefault(channel, []).append(callback)
         self._changed.set()
+        if channel in self._heard:
+            _call(callback, channel, "")
         if self._task is None:
             self._task = asyncio.create_task(self._stay(), name="listen")
 
@@ -48,7 +50,7 @@ class Listener:
             try:
                 await self._hear()
                 failures = 0
-            except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
+            except (*DRIVER_ERRORS, TimeoutError) as error:
                 _log.warning("lost the LISTEN connection, polling until it is back: %s", error)
             await asyncio.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
             failures += 1
@@ -56,23 +58,31 @@ class Listener:
     async def _hear(self) -> None:
         connection = await connect(self._dsn, timeout=10, server_settings={"application_name": "bitlinkpay listen"})
         connection.add_termination_listener(lambda _: self._changed.set())
-        heard: set[str] = set()
         try:
             while not connection.is_closed():
                 self._changed.clear()
-                for channel in [name for name in self._callbacks if name not in heard]:
+                for channel in [name for name in self._callbacks if name not in self._heard]:
                     await connection.add_listener(channel, self._deliver)
-                    heard.add(channel)
+                    self._heard.add(channel)
                     self._deliver(connection, 0, channel, "")
                 try:
-                    await asyncio.wait_for(self._changed.wait(), _PULSE_S)
+                    async with asyncio.timeout(_PULSE_S):  # `wait_for` of Python 3.11 may swallow a cancellation
+                        await self._changed.wait()
                 except TimeoutError:
-                    await asyncio.wait_for(
-                        connection.execute("SELECT 1"), _PULSE_S
-                    )  # finds a peer that vanished without a word
+                    # Finds a peer that vanished without a word.
+                    async with asyncio.timeout(_PULSE_S):
+                        await connection.execute("SELECT 1")
         finally:
+            self._heard.clear()
             connection.terminate()
 
     def _deliver(self, _connection: object, _pid: int, channel: str, payload: str) -> None:
         for callback in self._callbacks.get(channel, ()):
-            callback(payload)
+            _call(callback, channel, payload)
+
+
+def _call(callback: Callback, channel: str, payload: str) -> None:
+    try:
+        callback(payload)
+    except Exception:  # noqa: BLE001 - whatever it is, the other callbacks still want to hear
+        _log.exception("a callback for notifications on %s failed", channel)

@@ -18,7 +18,7 @@ from asyncpg.exceptions import InterfaceError, PostgresError, UniqueViolationErr
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.driver import Connection, Pool, Tx, create_pool
-from bitlinkpay.db.failures import Failure, classify, failure_at_commit
+from bitlinkpay.db.failures import DRIVER_ERRORS, Failure, classify, failure_at_commit
 from bitlinkpay.db.listen import Listener
 
 __all__ = ["Database", "Limits", "OutcomeUnknown", "Tx", "savepoint"]
@@ -84,7 +84,8 @@ class Database:
         try:
             pool = await create_pool(
                 dsn,
-                min_size=1,
+                min_size=0,
+                init_size=1,
                 max_size=size,
                 timeout=_CONNECT_S,
                 statement_cache_size=statement_cache_size,
@@ -202,8 +203,6 @@ class Database:
                 await connection.execute(self._begin)
                 result = await work(connection)
                 await _commit(connection)
-            except OutcomeUnknown:
-                raise
             except BaseException as error:
                 failure = classify(error, is_closed=_is_gone(connection))
                 await _rollback(connection)
@@ -232,7 +231,7 @@ async def savepoint(tx: Tx) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(PostgresError, InterfaceError, OSError):
+        with suppress(*DRIVER_ERRORS):
             await tx.execute("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
         raise
     await tx.execute("RELEASE SAVEPOINT step")
@@ -255,7 +254,7 @@ async def _commit(connection: Connection) -> None:
         raise ConnectionResetError("the connection was lost before COMMIT")
     try:
         tag = await connection.execute("COMMIT")
-    except (PostgresError, InterfaceError, OSError, TimeoutError) as error:
+    except (*DRIVER_ERRORS, TimeoutError) as error:
         if failure_at_commit(error) is Failure.UNKNOWN:
             _drop(connection)
             raise OutcomeUnknown(f"the connection was lost at COMMIT: {error}") from error
@@ -282,7 +281,7 @@ async def _rollback(connection: Connection) -> None:
             await connection.execute("ROLLBACK")
     except BaseException as error:
         _drop(connection)
-        if not isinstance(error, PostgresError | InterfaceError | OSError):
+        if not isinstance(error, DRIVER_ERRORS):
             raise
 
 
@@ -301,11 +300,6 @@ def _local_settings(limits: Limits) -> str:
 
 
 async def _teach_json(connection: Connection) -> None:
-    async with connection.transaction():  # behind a pooler the driver's question and its answer need one backend
-        await _set_codecs(connection)
-
-
-async def _set_codecs(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
