@@ -344,7 +344,21 @@ async def test_credentials_are_not_in_errors_either() -> None:
             assert "hidden-word" not in rpc.breaker.error
 
 
-@pytest.mark.parametrize("url", ["", "ftp://node", "node:8545", "ws://127.0.0.1", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://node",
+        "node:8545",
+        "ws://127.0.0.1",
+        "http://",
+        "file:///etc/passwd",
+        "http://h:99999",
+        "http://[::1",
+        "http://h:0",
+        "http://h:port",
+    ],
+)
 def test_an_endpoint_is_an_http_url(url: str) -> None:
     with pytest.raises(Invalid):
         Endpoint(url)

@@ -59,6 +59,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:_MESSAGE_CHARS])
 
 
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One RPC address and how hard it may be asked.
@@ -82,8 +90,7 @@ class Endpoint:
     timeout: timedelta = timedelta(seconds=20)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_http(self.url):
             raise Invalid("an RPC endpoint is an http or https URL with a host")
         if min(self.calls_per_second, self.burst, self.batch_max, self.answer_bytes_max) < 1:
             raise Invalid(f"the limits of endpoint {self.label} must be positive")
