@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.rates.consensus import settle, settle_reference
 from bitlinkpay.rates.model import Guard, Leg, LegKind, Quote
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GUARD = Guard()

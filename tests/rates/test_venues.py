@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.rates.sources import TICKERS, Ticker
 from bitlinkpay.rates.venues import DIALECTS, BadAnswer, parse_book, parse_reference
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 BINANCE = {
     "symbol": "LTCBTC",

@@ -1,11 +1,14 @@
 """Lists and the form in which addresses are compared: pure."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.chains.codec import ton, tron
 from bitlinkpay.risk.lists import BYTES_MAX, AddressList, BadList, fold, must_replace, parse_list
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 EVM = "0x7F367cC41522cE07553e823bf3be79A889DEbe1B"
 KEY = bytes.fromhex(EVM[2:])
@@ -107,6 +110,13 @@ def test_the_version_is_the_hash_of_the_content():
 @given(st.text(max_size=100))
 def test_folding_is_stable(text: str):
     assert fold(fold(text)) == fold(text)
+
+
+def test_AML_01_a_tron_address_that_begins_like_a_test_network_of_bitcoin_is_found():
+    key = "0b646c1326c6d18bbd5e74808f6bb5827a4cea9f"
+    address = "TB1Sjd8AXtZ75GNPVc9tT8votEjBJhEuAv"
+    assert parse_list("t", f"0x{key}\n".encode()).find(address) == f"0x{key}"
+    assert parse_list("t", f"{address}\n".encode()).find(f"0x{key}") == address
 
 
 @given(st.binary(min_size=20, max_size=20))

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.core.fsm import IllegalMove
@@ -14,6 +14,9 @@ from bitlinkpay.core.ids import DeliveryId, MerchantId
 from bitlinkpay.webhooks.judge import decide, judge
 from bitlinkpay.webhooks.model import DELIVERY, Answer, Claimed, DeliveryEvent, DeliveryState, Judgement, Outcome
 from bitlinkpay.webhooks.schedule import JITTER_PPM, OFFSETS, next_slot
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -3,10 +3,13 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitlinkpay.webhooks.policy import LOOPBACK, UrlPolicy, live_policy, sandbox_policy
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 LIVE = live_policy()
 

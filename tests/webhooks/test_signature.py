@@ -5,12 +5,16 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.webhooks.signature import key_of, new_secret, signature_headers
+
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def _sign(body: bytes, *secrets: str, at: datetime | None = None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.webhooks.corpus import ADDRESSES, HOSTS, URLS
 
@@ -11,6 +11,9 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.webhooks.model import ForbiddenUrl
 from bitlinkpay.webhooks.policy import LOOPBACK, UrlPolicy, live_policy, sandbox_policy
 from bitlinkpay.webhooks.urls import check_url, endpoint_of
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 LIVE = live_policy()
 SANDBOX = sandbox_policy()

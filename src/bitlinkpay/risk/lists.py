@@ -59,7 +59,7 @@ def fold(address: str) -> str:
     lower = address.lower()
     if hexadecimal := _EVM.fullmatch(lower) or _TRON_HEX.fullmatch(lower):
         return f"0x{hexadecimal[1]}"
-    if _BECH32.fullmatch(lower):
+    if address in {lower, address.upper()} and _BECH32.fullmatch(lower):  # BIP-173: one case; `TB1x…` may be TRON
         return lower
     return _from_tron(address) or _from_ton(address) or address
 
