@@ -131,6 +131,7 @@ class World:
     relay: Relay
     watchers: dict[str, Watcher] = field(default_factory=dict)
     chains: dict[str, Chain] = field(default_factory=dict)
+    is_simulated: bool = True  # False: a scripted chain has no tables to compare the books with
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
@@ -367,7 +368,7 @@ class World:
 
     async def check_custody(self) -> None:
         """Compare what the books hold per address with what the chains say at the cursors, to the unit."""
-        assert await self.rows(_CUSTODY) == []
+        assert not self.is_simulated or await self.rows(_CUSTODY) == []
 
 
 # What was sent to addresses of ours in blocks up to the cursor, against what the books hold there. Native coins moved inside

@@ -13,7 +13,7 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Deposit, DepositState
 from bitlinkpay.merchants import service as merchants
-from bitlinkpay.merchants.model import Merchant
+from bitlinkpay.merchants.model import Merchant, Policy
 from bitlinkpay.payins import store
 from bitlinkpay.payins.model import Label, OrderNotFound, Payin, PayinState, ReturnLinks, wm_status
 
@@ -55,6 +55,7 @@ class PayinView:
         completing_txid: the transfer that completed it, "" before.
         options: networks to pick from, empty unless the order waits for the pick.
         wm_status: the status of the SDK protocol.
+        policy: the order's own, fixed when it was opened.
     """
 
     payin_id: PayinId
@@ -82,6 +83,7 @@ class PayinView:
     completing_txid: str
     options: tuple[NetworkOption, ...]
     wm_status: int
+    policy: Policy
 
     @property
     def currency(self) -> str:
@@ -137,6 +139,7 @@ async def view(tx: Tx, registry: Registry, payin: Payin, merchant: Merchant) -> 
         completing_txid=next((d.txid for d in deposits if d.deposit_id == payin.deposit_id), ""),
         options=_options(registry, payin, merchant),
         wm_status=wm_status(payin),
+        policy=payin.policy,
     )
 
 

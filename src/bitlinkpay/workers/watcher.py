@@ -70,9 +70,8 @@ class Watcher:
         head = await self._parts.chain.head()
         moved = await self._advance(lease, cursor, head)
         settled = await self._settle(cursor, head)
-        if not moved:
-            await self._close(lease, cursor)
-        return moved or settled > 0
+        found = 0 if moved else await self._close(lease, cursor)
+        return moved or settled > 0 or found > 0
 
     async def _settle(self, cursor: Cursor, head: Head) -> int:
         if head.final.height < cursor.final_height:
@@ -175,7 +174,7 @@ class Watcher:
 
     async def _stand(self, lease: Lease, cursor: Cursor, head: Head) -> bool:
         known = await self._journal(head.latest.height)
-        if known and known.height == head.latest.height and known.hash != head.latest.hash:
+        if known and (known.height, known.hash) != (head.latest.height, head.latest.hash):
             return await self._rewind(lease, cursor, head)
         final = min(await self._final(head, ()), cursor.height)
         if final <= cursor.final_height:
@@ -211,8 +210,8 @@ class Watcher:
         """Find the newest journal block that still stands on the chain: strides back, then halves."""
         beyond, stride = cursor.height + 1, 1
         while True:
-            known = await self._journal(beyond - stride)
-            if known is None:
+            known = await self._journal(beyond - stride) or await self._oldest()
+            if known.height >= beyond:
                 raise ChainError(f"{self._network.id}: the fork is deeper than the journal; an operator must look")
             if await self._stands(known):
                 return await self._newest_standing(known, beyond)
@@ -240,14 +239,19 @@ class Watcher:
         async with self._parts.database.reader() as tx:
             return await journal.journal_block(tx, self._network.id, height)
 
-    async def _close(self, lease: Lease, cursor: Cursor) -> None:
+    async def _oldest(self) -> BlockRef:
+        async with self._parts.database.reader() as tx:
+            return await journal.oldest_block(tx, self._network.id)
+
+    async def _close(self, lease: Lease, cursor: Cursor) -> int:
+        """Look for hidden money, then expire what ended before the cursor; return how much was found."""
         parts = self._parts
         read_to: datetime = cursor.time
-        if parts.reconciling is not None:
-            await parts.reconciling.step(lease, cursor)
+        found = await parts.reconciling.step(lease, cursor) if parts.reconciling is not None else 0
 
         async def work(tx: Tx) -> int:
             return await parts.payins.expire(tx, self._network, read_to)
 
         while await parts.database.unit(work) == EXPIRY_BATCH:
             continue
+        return found

@@ -140,6 +140,15 @@ async def journal_block(tx: Tx, network: str, height: int) -> BlockRef | None:
     return BlockRef(row["height"], row["hash"], row["block_at"]) if row else None
 
 
+async def oldest_block(tx: Tx, network: str) -> BlockRef:
+    """Return the lowest block that the journal still holds; every network that was ever read has one."""
+    row = await tx.fetchrow(
+        "select height, hash, block_at from blocks where network = $1 order by height limit 1", network
+    )
+    assert row is not None, "a cursor without a journal"
+    return BlockRef(row["height"], row["hash"], row["block_at"])
+
+
 async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> None:
     """Move the cursor back to an ancestor and forget the journal above it.
 
