@@ -12,7 +12,6 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.webhooks.signature import key_of, new_secret, signature_headers
 
-
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
