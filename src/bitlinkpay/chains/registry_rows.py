@@ -75,6 +75,7 @@ class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     minimum: str
     sanity: str
     payable: bool = True
+    payer_fee_cents: Natural = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +298,7 @@ def _asset(rows: Rows, asset_id: str, raw: Mapping[str, object], networks: Mappi
         payable=row.payable,
         title=row.title or "",
         aliases=row.aliases,
+        payer_fee_cents=row.payer_fee_cents,
     )
 
 

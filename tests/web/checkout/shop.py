@@ -75,8 +75,10 @@ def order(asset_id: str = "usdt-tron", *, units: int = 10_000_000, **changes: ob
         completing_txid="",
         options=(),
         wm_status=0,
+        policy=Policy(),
     )
-    return replace(view, **changes)
+    policy = changes.get("merchant", view.merchant).policy  # an order keeps the policy it was opened with
+    return replace(view, **{"policy": policy, **changes})
 
 
 def pre_order(**changes: object) -> PayinView:

@@ -137,7 +137,7 @@ def due_units(view: PayinView, now: datetime) -> int:
     """
     if not is_open(view, now) or view.asset is None or situation_of(view, now) is Situation.HELD:
         return 0
-    missing = view.amount_units - (_short_units(view) if view.merchant.policy.is_summing else 0)
+    missing = view.amount_units - (_short_units(view) if view.policy.is_summing else 0)
     return max(missing, 0)
 
 
@@ -256,7 +256,7 @@ class _Teller:
             "asked": money(self.view.amount_units, asset),
             "symbol": asset.ticker,
         }
-        if is_open(self.view, self.now) and self.view.merchant.policy.is_summing:
+        if is_open(self.view, self.now) and self.view.policy.is_summing:
             rest = self._sum_text(due_units(self.view, self.now), asset)
             return title, (
                 self.t.gettext("Send the rest, exactly %(amount)s, to complete the order.") % {"amount": rest},
