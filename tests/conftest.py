@@ -5,7 +5,6 @@ import fcntl
 import itertools
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from tests.support.server import TestServer
 
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
 from bitlinkpay.db.embedded import EmbeddedPostgres
-from bitlinkpay.db.migrate import Migration, list_migrations, migrate
+from bitlinkpay.db.migrate import migrate
 from bitlinkpay.db.pool import Database
 
 _TEMPLATE = "template_migrated"
@@ -60,24 +59,14 @@ def _launch(config: pytest.Config) -> TestServer:
         server.administer(f"ALTER ROLE {OWNER_ROLE} CREATEDB; GRANT pg_signal_backend TO {OWNER_ROLE}")
         server.administer(f"CREATE DATABASE {_TEMPLATE} OWNER {OWNER_ROLE}")
         config.stash[_SERVER] = found = TestServer.of(server, port)
-        asyncio.run(_migrate_what_works(found.dsn(OWNER_ROLE, _TEMPLATE)))
+        asyncio.run(migrate(found.dsn(OWNER_ROLE, _TEMPLATE)))
     return config.stash[_SERVER]
 
 
-async def _migrate_what_works(dsn: str) -> None:
-    plan: list[Migration] = []
-    for migration in list_migrations():
-        try:
-            await migrate(dsn, [*plan, migration])
-            plan.append(migration)
-        except asyncpg.PostgresError as error:
-            sys.stderr.write(f"SKIPPED BROKEN MIGRATION {migration.name}: {error}\n")
-
-
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: object) -> None:
-    server = _launch(node.config)  # type: ignore[attr-defined]
-    node.workerinput["postgres"] = asdict(server)  # type: ignore[attr-defined]
+def pytest_configure_node(node) -> None:
+    server = _launch(node.config)
+    node.workerinput["postgres"] = asdict(server)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

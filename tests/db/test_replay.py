@@ -61,6 +61,24 @@ async def test_parallel_nodes_share_each_seal_out_once(database: Database):
     assert set(fresh) == {one.digest for one in seals}
 
 
+async def test_two_batches_in_opposite_orders_never_wait_for_each_other(database: Database):
+    """While a third holds the middle seal, each would take its own end first and then want the other's."""
+    low, middle, high = sorted((seal(str(number)) for number in range(3)), key=lambda one: one.digest)
+
+    async def claim_once(*seals: Seal) -> set[bytes]:
+        async with database.transaction() as tx:
+            return await replay.claim(tx, seals)
+
+    async with database.transaction() as holder:
+        await replay.claim(holder, [middle])
+        down = asyncio.create_task(claim_once(high, middle, low))
+        up = asyncio.create_task(claim_once(low, middle, high))
+        await asyncio.sleep(0.2)
+    found = await asyncio.gather(down, up)
+    assert sorted(found[0] | found[1]) == [low.digest, high.digest]
+    assert found[0].isdisjoint(found[1])
+
+
 async def test_a_rolled_back_claim_leaves_the_seal_fresh(database: Database):
     with pytest.raises(ValueError, match="undone"):
         async with database.transaction() as tx:
