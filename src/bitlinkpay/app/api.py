@@ -25,7 +25,7 @@ from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
 from bitlinkpay.web.wm.desk import Desk
 from bitlinkpay.web.wm.gate import ClosedGate, EncryptedGate, PlainGate
-from bitlinkpay.web.wm.listener import Listener
+from bitlinkpay.web.wm.listener import Listener, Sharing
 from bitlinkpay.web.wm.opener import Opener
 
 
@@ -46,6 +46,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
         desk = _desk(platform)
+        sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
         listeners = [
             Listener(
                 WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk),
@@ -54,8 +55,15 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
                 tls=server_context(
                     TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
                 ),
+                sharing=sharing,
             ),
-            Listener(_site(platform, desk, changes), host=settings.web.host, port=settings.web.port, tls=None),
+            Listener(
+                _site(platform, desk, changes),
+                host=settings.web.host,
+                port=settings.web.port,
+                tls=None,
+                sharing=sharing,
+            ),
         ]
         for listener in listeners:
             await _listen(listener)
