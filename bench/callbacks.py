@@ -33,7 +33,7 @@ from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.signature import new_secret
 
 DELIVERIES = 20_000
-WARMING = 4_000
+WARMING = 12_000
 ENDPOINTS = 99
 BURSTS = 20
 BURST = 100
