@@ -62,6 +62,7 @@ def _name(pid: int, parent: str) -> str:
 def deployment(config: str = "", files: Mapping[str, str] | None = None) -> Iterator[Deployment]:
     with tempfile.TemporaryDirectory(prefix="bitlinkpay-bench-") as name:
         folder = Path(name)
+        folder.chmod(0o711)  # started by root, PostgreSQL runs as a user that has to pass through
         for name_, text in {"bitlinkpay.toml": config, **(files or {})}.items():
             (folder / name_).write_text(text)
         wm_port, web_port = free_port(), free_port()

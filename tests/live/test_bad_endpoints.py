@@ -31,12 +31,12 @@ def with_more_money(method, params, result):
     return altered
 
 
-async def test_no_node_alone_moves_money_and_no_bad_node_stops_it(tmp_path):
+async def test_no_node_alone_moves_money_and_no_bad_node_stops_it(open_folder):
     async with Anvil.start(chain_id=31337) as node:
         token = await node.deploy("DollarToken")
         async with Proxy.start(node.url) as bad, Proxy.start(node.url) as good:
             devnet = Devnet("ethereum", 31337, node.genesis, [bad.url, good.url, node.url], token.address, quorum=2)
-            async with Live.start(tmp_path / "data", [devnet]) as live:
+            async with Live.start(open_folder / "data", [devnet]) as live:
                 for name, switch in (
                     ("lagging", {"lag": 20}),
                     ("lying", {"edit": with_more_money}),

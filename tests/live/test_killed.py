@@ -12,11 +12,11 @@ USDT = 10_000_000
 VICTIMS = ("worker", "api", "signer", "postgres")
 
 
-async def test_a_payment_survives_the_death_of_every_process(tmp_path):
+async def test_a_payment_survives_the_death_of_every_process(open_folder):
     async with Anvil.start(chain_id=31337) as node:
         token = await node.deploy("DollarToken")
         devnet = Devnet("ethereum", 31337, node.genesis, [node.url], token.address)
-        async with Live.start(tmp_path / "data", [devnet]) as live:
+        async with Live.start(open_folder / "data", [devnet]) as live:
             for victim in VICTIMS:
                 await pay_while_dying(live, node, token, victim)
             await die_entirely(live, node, token)

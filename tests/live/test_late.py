@@ -16,11 +16,11 @@ USDT = 10_000_000
 GRACE_S = 30  # of the registry's Ethereum row
 
 
-async def test_the_block_decides_what_is_late_and_not_our_own_outage(tmp_path):
+async def test_the_block_decides_what_is_late_and_not_our_own_outage(open_folder):
     async with Anvil.start(chain_id=31337) as node:
         token = await node.deploy("DollarToken")
         devnet = Devnet("ethereum", 31337, node.genesis, [node.url], token.address)
-        async with Live.start(tmp_path / "data", [devnet]) as live:
+        async with Live.start(open_folder / "data", [devnet]) as live:
             await live.command("merchant", "set-policy", "Shop", "--order-life", "1", "--callback-statuses", "8,16,20")
             await asyncio.sleep(6)  # the API asks for a merchant's terms every few seconds
             for source_id in ("outage", "late", "short"):

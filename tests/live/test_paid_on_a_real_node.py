@@ -27,20 +27,15 @@ class World:
         await self.node.mine(4)
 
 
-@pytest.fixture(scope="module")
-def _folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("live")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(_folder):
+async def world(open_module_folder):
     async with Anvil.start(chain_id=31337) as node, Anvil.start(chain_id=31338) as other:
         token, other_token = await node.deploy("DollarToken"), await other.deploy("DollarToken")
         devnets = [
             Devnet("ethereum", 31337, node.genesis, [node.url], token.address),
             Devnet("polygon", 31338, other.genesis, [other.url], other_token.address),
         ]
-        async with Live.start(_folder / "data", devnets) as live:
+        async with Live.start(open_module_folder / "data", devnets) as live:
             yield World(live, node, token, other, other_token)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from bitlinkpay.chains.base import Arrival
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
@@ -165,11 +166,17 @@ async def finalize(tx: Tx, network: str, height: int, now: datetime) -> list[Dep
     return [DepositId(row["deposit_id"]) for row in rows]
 
 
-async def list_final(tx: Tx, network: str, limit: int) -> list[Deposit]:
-    """Return final deposits that wait for screening, oldest first."""
+async def list_final(tx: Tx, network: str, *, after: Deposit | None, limit: int) -> list[Deposit]:
+    """Return final deposits that wait for screening, oldest first, those behind `after`."""
     rows = await tx.fetch(
-        "select * from deposits where network = $1 and state = 'final' order by height, deposit_id limit $2",
+        """
+        select * from deposits
+        where network = $1 and state = 'final' and (height, deposit_id) > ($2, $3)
+        order by height, deposit_id limit $4
+        """,
         network,
+        after.height if after else -1,
+        after.deposit_id if after else UUID(int=0),
         limit,
     )
     return [_deposit(row) for row in rows]

@@ -18,7 +18,7 @@ from bitlinkpay.risk.model import Arrived, Screener, VerdictKind
 
 log = logging.getLogger(__name__)
 
-CLEARING_BATCH: Final = 500
+CLEARING_BATCH: Final = 64  # small: the first callbacks of a full block leave while its rest is being settled
 NOT_COVERED: Final = "the balance on the chain does not cover it"
 ABOVE_SANITY: Final = "larger than the asset's sanity limit"
 
@@ -34,6 +34,7 @@ class Clearing:
         self._chain = chain
         self._screener = screener
         self._clock = clock
+        self._after: Deposit | None = None
 
     async def settle(self, network: str, height: int) -> int:
         """Settle up to `CLEARING_BATCH` final deposits; return how many got their end.
@@ -43,7 +44,9 @@ class Clearing:
             height: a final height, at which balances are compared.
         """
         async with self._database.reader() as tx:
-            deposits = await deposits_store.list_final(tx, network, CLEARING_BATCH)
+            deposits = await deposits_store.list_final(tx, network, after=self._after, limit=CLEARING_BATCH)
+        # What has to wait (no verdict yet) must not hold up what stands behind it: go round, page by page.
+        self._after = deposits[-1] if len(deposits) == CLEARING_BATCH else None
         if not deposits:
             return 0
         passed, held = await self._judge(deposits, await self._concerns(deposits, height))

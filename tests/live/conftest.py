@@ -1,0 +1,23 @@
+"""Folders that the database's own user can pass through: pytest's are closed to it, and the cluster would move elsewhere."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bitlinkpay-live-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    yield from _folder()
+
+
+@pytest.fixture(scope="module")
+def open_module_folder() -> Iterator[Path]:
+    yield from _folder()
