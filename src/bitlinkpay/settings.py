@@ -66,7 +66,12 @@ class CallbackSettings:
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """`static` serves fixed prices (sandbox); otherwise the public tickers and the fiat reference are asked."""
+    """`is_static` serves fixed prices (sandbox); otherwise the public tickers and the fiat reference are asked.
+
+    Attributes:
+        tickers: URL templates with `{symbol}` by ticker name, in place of the built-in ones.
+        fiat_reference: URL of the reference source, in place of the built-in one.
+    """
 
     is_static: bool = False
     tickers: dict[str, str] = field(default_factory=dict)

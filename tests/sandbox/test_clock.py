@@ -63,7 +63,7 @@ async def test_parallel_moves_all_count(database: Database) -> None:
 
 async def wait_for(clock: SandboxClock, offset: timedelta) -> None:
     async with asyncio.timeout(10):
-        while clock.offset != offset:  # noqa: ASYNC110 - nothing to wait on but the value itself
+        while clock.offset != offset:
             await asyncio.sleep(0.01)
 
 

@@ -3,6 +3,7 @@
 import logging
 from asyncio import Event, TaskGroup, gather
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -18,7 +19,7 @@ from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.rates.service import refresh
-from bitlinkpay.rates.sources import FixedPrices, Market
+from bitlinkpay.rates.sources import REFERENCE, TICKERS, FixedPrices, Market
 from bitlinkpay.risk.listfile import ListFile
 from bitlinkpay.risk.model import Provider, Screener
 from bitlinkpay.risk.service import NoLists, Screening
@@ -123,7 +124,7 @@ def _pause(settings: Settings, network: Network) -> timedelta:
 
 def _chores(platform: Platform) -> list[Chore]:
     database, settings, clock = platform.database, platform.settings, platform.clock
-    source = FixedPrices(clock) if settings.rates.is_static else Market(clock)
+    source = FixedPrices(clock) if settings.rates.is_static else _market(settings, clock)
     chores = [
         Chore("pre-orders", timedelta(seconds=1), partial(expire_unpicked, database, platform.payins)),
         Chore("rates", timedelta(seconds=settings.rates.refresh_s), partial(refresh_rates, database, source)),
@@ -138,6 +139,13 @@ def _chores(platform: Platform) -> list[Chore]:
         interval = timedelta(seconds=settings.sandbox.block_s)
         chores.append(Chore("blocks", interval / 4, partial(_mine, database, clock, interval)))
     return chores
+
+
+def _market(settings: Settings, clock: Clock) -> Market:
+    named = settings.rates.tickers
+    tickers = [replace(ticker, url=named.get(ticker.name, ticker.url)) for ticker in TICKERS]
+    reference = replace(REFERENCE, url=settings.rates.fiat_reference or REFERENCE.url)
+    return Market(clock, tickers=tickers, reference=reference)
 
 
 async def _audit(database: Database) -> bool:

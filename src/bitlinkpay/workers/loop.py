@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -39,10 +40,10 @@ async def forever(name: str, step: Callable[[], Awaitable[bool]], *, pause: time
 
 
 async def _sleep(wake: asyncio.Event, pause: timedelta) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), pause.total_seconds())
-    except TimeoutError:
-        return
+    # `asyncio.timeout` and not `wait_for`: on Python 3.11 that one can swallow a cancellation.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(pause.total_seconds()):
+            await wake.wait()
 
 
 def _backoff(pause: timedelta, failures: int) -> timedelta:

@@ -230,11 +230,15 @@ BEGIN
     INSERT INTO ledger_accounts (name, asset, kind, side, merchant_id, item_id, opened_at, changed_at)
     SELECT n.name, n.asset, k.kind, k.side, CASE WHEN k.kind LIKE 'merchant:%' THEN split_part(n.name, ':', 2)::uuid END,
         CASE WHEN k.is_itemised THEN right(n.name, 32)::uuid END, clock_timestamp(), clock_timestamp()
-    FROM unnest(p_account_names, p_account_assets) AS n (name, asset)
-    JOIN ledger_kinds k ON n.name ~ k.shape AND k.kind = CASE
-        WHEN n.name LIKE 'merchant:%' THEN 'merchant:' || split_part(n.name, ':', 3)
-        WHEN n.name LIKE '%:%' THEN split_part(n.name, ':', 1) || ':' || split_part(n.name, ':', 2)
-        ELSE n.name END
+    FROM (
+        SELECT name, asset, CASE
+            WHEN name LIKE 'merchant:%' THEN 'merchant:' || split_part(name, ':', 3)
+            WHEN name LIKE '%:%' THEN split_part(name, ':', 1) || ':' || split_part(name, ':', 2)
+            ELSE name END AS kind
+        FROM unnest(p_account_names, p_account_assets) AS given (name, asset)
+        OFFSET 0 -- the kind is worked out once a name, and a name meets the shape of its own kind only
+    ) n
+    JOIN ledger_kinds k ON k.kind = n.kind AND n.name ~ k.shape
     WHERE NOT EXISTS (SELECT FROM ledger_accounts a WHERE a.name = n.name AND a.asset = n.asset)
     ORDER BY n.asset, n.name
     ON CONFLICT DO NOTHING;

@@ -60,7 +60,8 @@ class Changes:
         try:
             while True:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(event.wait(), _POLL.total_seconds())
+                    async with asyncio.timeout(_POLL.total_seconds()):
+                        await event.wait()
                 event.clear()
                 yield
         finally:

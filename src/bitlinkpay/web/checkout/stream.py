@@ -61,7 +61,8 @@ class Streams:
             yield b"retry: 2000\n\n" + self._event("beat")
             while beats < self.beats:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), self.beat_s)
+                    async with asyncio.timeout(self.beat_s):
+                        await changed.wait()
                 if listener.done():
                     return
                 beats += not changed.is_set()
