@@ -100,3 +100,13 @@ async def test_many_open_orders_cost_one_question_a_page_and_only_the_right_one_
     assert [await world.state(order) for order in orders] == [
         "paid" if n % 7 == 0 else "created" for n in range(len(orders))
     ]
+
+
+async def test_hidden_money_is_found_in_a_block_that_is_no_younger_than_its_order(world: World):
+    order = await world.open_order("eth-ethereum", "1")
+    assert world.clock.now() == order.created_at
+    await world.pay(order, arrival=HIDDEN)
+    await world.mine("ethereum", 5)  # several blocks of one second, as old as the order itself
+    world.clock.advance(CADENCE * 2)
+    await world.settle()
+    assert await world.state(order) == "paid"

@@ -18,6 +18,7 @@ from bitlinkpay.payins import arrivals, store
 
 CADENCE: Final = timedelta(seconds=60)
 PAGE: Final = 500
+SKEW: Final = timedelta(minutes=2)  # a chain's clock may be behind ours
 
 
 class Reconciling:
@@ -62,7 +63,7 @@ class Reconciling:
 
     async def _locate(self, lease: Lease, cursor: Cursor, asset: Asset, address: str) -> int:
         async with self._database.reader() as tx:
-            first = await journal.height_at(tx, cursor.network, await store.opened_at(tx, address))
+            first = await journal.height_at(tx, cursor.network, await store.opened_at(tx, address) - SKEW)
         found = await self._chain.locate(asset, address, first, cursor.height)
         return await self._record(lease, found) if found else 0
 

@@ -180,11 +180,11 @@ async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> None:
 
 
 async def height_at(tx: Tx, network: str, at: datetime) -> int:
-    """Return the height of the last journal block not later than `at`, or of the oldest one kept."""
+    """Return the height of the last journal block before `at`, or of the oldest one kept."""
     height = await tx.fetchval(
         """
         select coalesce(
-            (select max(height) from blocks where network = $1 and block_at <= $2),
+            (select max(height) from blocks where network = $1 and block_at < $2),
             (select min(height) from blocks where network = $1), 0)
         """,
         network,
