@@ -6,6 +6,7 @@ from tests.flows.harness import World, fee_of
 
 from bitlinkpay.chains.base import Arrival, ChainError, ForkedBlock, GapError, NotEnoughAnswers, WrongChain
 from bitlinkpay.db.pool import Database
+from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.clearing import NOT_COVERED
 from bitlinkpay.payins.model import Payin
 from bitlinkpay.sandbox.model import Fork
@@ -190,14 +191,36 @@ async def test_a_balance_that_does_not_cover_a_deposit_holds_it(world: World, as
 
 
 @pytest.mark.parametrize("times", [1, 100])
-async def test_DEP_06_the_same_blocks_delivered_again_count_once(world: World, times: int):
+async def test_DEP_06_the_same_transfer_delivered_again_counts_once(world: World, times: int):
     order = await world.open_order()
     await world.pay(order)
     await world.mine("tron", 5)
     await world.settle()
+    blocks = [block for block in await world.chain("tron").scan(1, 1_000) if block.transfers]
+    arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
+    network = world.registry.networks["tron"]
     for _ in range(times):
         await free_lease(world)
         await world.build_watcher(world.chain("tron")).step()
+        recorded = await world.database.unit(
+            lambda tx: arrivals.record(tx, world.registry, network, arrived * 3, world.clock.now())
+        )
+        assert recorded == []
     await world.settle()
     assert await world.states(order) == [("credited", "")]
     assert world.inbox.statuses(order) == [8]
+
+
+async def test_DEP_06_a_transfer_delivered_twice_in_one_answer_counts_once(world: World):
+    order = await world.open_order()
+    await world.pay(order)
+    await world.mine("tron")
+    (block,) = [block for block in await world.chain("tron").scan(1, 1_000) if block.transfers]
+    arrived = [(block, transfer) for transfer in block.transfers] * 5
+    network = world.registry.networks["tron"]
+    recorded = await world.database.unit(
+        lambda tx: arrivals.record(tx, world.registry, network, arrived, world.clock.now())
+    )
+    assert len(recorded) == 1
+    await world.finalize("tron")
+    assert await world.states(order) == [("credited", "")]
