@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import signal
 import pwd
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
