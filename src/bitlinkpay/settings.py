@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -45,14 +45,15 @@ class NetworkSettings:
         quorum: how many must agree before anything is believed.
         poll: seconds between looks at the head; 0 takes half the network's block time, at most 1 s.
         finality: EVM: the block tag that decides what is final, `finalized` or `safe`.
-        proof: EVM: `recomputed` checks blocks against their own hash, `compared` only compares endpoints.
+        proof: EVM: `recomputed` checks blocks against their own hash, `compared` only compares endpoints; "" takes what
+            the registry row says.
     """
 
     endpoints: tuple[str, ...] = ()
     quorum: int = 1
     poll: float = 0
-    finality: str = "finalized"
-    proof: str = "recomputed"
+    finality: Literal["finalized", "safe"] = "finalized"
+    proof: Literal["", "recomputed", "compared"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.errors import Invalid, Unavailable
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
+from bitlinkpay.deposits.assets.service import Holds
 from bitlinkpay.ledger import invariants
 from bitlinkpay.ledger.model import Check
 from bitlinkpay.merchants.authority import Authority
@@ -110,7 +111,13 @@ async def _assemble(settings: Settings, database: Database) -> Platform:
         clock=clock,
         directory=Directory(database),
         rates=rates,
-        payins=Payins(registry=registry, allocator=allocator, market=rates.price, clock=clock),
+        payins=Payins(
+            registry=registry,
+            allocator=allocator,
+            market=rates.price,
+            clock=clock,
+            holds=Holds(database).list_held,
+        ),
         urls=url_policy(settings),
     )
 
@@ -175,7 +182,7 @@ def _chain(platform: Platform, network: Network) -> Chain | None:
         assets,
         [Endpoint(url) for url in endpoints.urls],
         quorum=endpoints.quorum,
-        options=EvmOptions(finality=named.finality, proof=Proof(named.proof)),
+        options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
     )
 
 

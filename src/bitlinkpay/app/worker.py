@@ -10,10 +10,12 @@ from functools import partial
 from bitlinkpay.app.lifetime import until_told
 from bitlinkpay.app.platform import Platform, chains_of, check_books, enroll, following, load_networks, open_platform
 from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.token import TokenProbe
 from bitlinkpay.connection import connect
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.db.pool import Database
+from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
@@ -78,9 +80,16 @@ async def _prepare(settings: Settings) -> None:
 def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> list[Coroutine[object, object, None]]:
     relay = Relay(platform.database, sender, merchants.webhook_secrets, clock=platform.clock)
     screener = Screening(platform.database, _providers(platform), platform.clock)
-    watchers = [_watch(platform, chain, screener) for chain in chains.values()]
+    guards = {name: guard for name, chain in chains.items() if (guard := _guard(platform, chain))}
+    watchers = [_watch(platform, chain, screener, guards.get(name)) for name, chain in chains.items()]
     fanning = FanOut(platform.database, dict.fromkeys(EVENT_KINDS, delivery_of), relay.wake)
-    return [*watchers, fanning.run(), relay.run(), run_chores(_chores(platform)), *following(platform)]
+    return [
+        *watchers,
+        fanning.run(),
+        relay.run(),
+        run_chores([*_chores(platform), *_reviews(guards)]),
+        *following(platform),
+    ]
 
 
 def _providers(platform: Platform) -> Sequence[Provider]:
@@ -89,7 +98,26 @@ def _providers(platform: Platform) -> Sequence[Provider]:
     return files or [NoLists()]
 
 
-async def _watch(platform: Platform, chain: Chain, screener: Screener) -> None:
+def _guard(platform: Platform, chain: Chain) -> AssetGuard | None:
+    if not isinstance(chain, TokenProbe):
+        return None
+    assets = platform.registry.assets_of(chain.network.id)
+    return AssetGuard(database=platform.database, chain=chain, assets=assets, clock=platform.clock)
+
+
+def _reviews(guards: Mapping[str, AssetGuard]) -> list[Chore]:
+    return [
+        Chore(f"{name}: token contracts", timedelta(minutes=1), partial(_review, guard))
+        for name, guard in guards.items()
+    ]
+
+
+async def _review(guard: AssetGuard) -> bool:
+    await guard.check()
+    return False
+
+
+async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: AssetGuard | None) -> None:
     database, registry, clock = platform.database, platform.registry, platform.clock
     hides_transfers = chain.network.family in {Family.EVM, Family.TRON}  # a contract's inner call moves native coins
     watcher = Watcher(
@@ -98,7 +126,9 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener) -> None:
             registry=registry,
             chain=chain,
             payins=platform.payins,
-            clearing=Clearing(database=database, registry=registry, chain=chain, screener=screener, clock=clock),
+            clearing=Clearing(
+                database=database, registry=registry, chain=chain, screener=screener, clock=clock, guard=guard
+            ),
             reconciling=Reconciling(database=database, registry=registry, chain=chain, clock=clock)
             if hides_transfers
             else None,

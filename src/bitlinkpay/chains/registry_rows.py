@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -57,6 +57,7 @@ class _NetworkRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     grace_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)]
     testnet: bool = False
     sandbox_lag: Annotated[int, msgspec.Meta(ge=0, le=100)] = 2
+    proof: Literal["recomputed", "compared"] = "recomputed"
     endpoints: tuple[str, ...] = ()
     quorum: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
 
@@ -140,7 +141,8 @@ def _merge(rows: Rows, document: _Document, name: str) -> None:
 
 def _forget_chain(rows: Rows, network_id: str, *, restated: Mapping[str, object]) -> None:
     """Drop what belonged to the chain that this row named before: a mainnet token must not haunt a devnet."""
-    rows.networks[network_id].pop("genesis", None)
+    for key in ("genesis", "proof"):
+        rows.networks[network_id].pop(key, None)
     tokens = [key for key, row in rows.assets.items() if row.get("network") == network_id and row.get("contract")]
     for asset_id in tokens:
         rows.assets[asset_id].update(contract="", wallet="")
@@ -196,6 +198,7 @@ def _network(network_id: str, row: _NetworkRow) -> Network:
         grace=timedelta(seconds=row.grace_s),
         testnet=row.testnet,
         sandbox_lag=row.confirmations - 1 if row.confirmations else row.sandbox_lag,
+        proof=row.proof,
     )
 
 

@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bitlinkpay.app.platform import Platform, chains_of, open_platform
 from bitlinkpay.chains.base import Chain, ChainError, Head
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.deposits.assets import store as reviews
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor
 from bitlinkpay.settings import Settings
@@ -27,14 +28,15 @@ async def _status(settings: Settings) -> list[dict[str, object]]:
     async with open_platform(settings) as platform:
         async with platform.database.reader() as tx:
             cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)}
+            holds = await reviews.list_held(tx)
         chains = chains_of(platform)
         try:
-            return [await _row(platform, chain, cursors.get(name)) for name, chain in chains.items()]
+            return [await _row(platform, chain, cursors.get(name), holds) for name, chain in chains.items()]
         finally:
             await asyncio.gather(*(chain.aclose() for chain in chains.values()))
 
 
-async def _row(platform: Platform, chain: Chain, cursor: Cursor | None) -> dict[str, object]:
+async def _row(platform: Platform, chain: Chain, cursor: Cursor | None, holds: Mapping[str, str]) -> dict[str, object]:
     head, error = await _head(chain)
     lag = (platform.clock.now() - cursor.time).total_seconds() if cursor else None
     return {
@@ -47,6 +49,7 @@ async def _row(platform: Platform, chain: Chain, cursor: Cursor | None) -> dict[
             {"url": status.url, "ok": status.is_healthy, "height": status.height, "error": status.error}
             for status in await chain.endpoints()
         ],
+        "on_hold": [holds[asset.id] for asset in platform.registry.assets_of(chain.network.id) if asset.id in holds],
         "error": error,
     }
 

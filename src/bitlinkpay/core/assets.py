@@ -34,6 +34,8 @@ class Network:
         testnet: True for test networks; changes address prefixes (`tb1…`, `0Q…`).
         sandbox_lag: sandbox only: by how many blocks the newest final block of the simulated network trails the
             newest one; where `confirmations` counts, that decides instead.
+        proof: how a block is believed: `recomputed` from its own hash, or `compared` between endpoints where the
+            chain's blocks have a form of their own.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Network:
     grace: timedelta
     testnet: bool = False
     sandbox_lag: int = 2
+    proof: str = "recomputed"
 
 
 @dataclass(frozen=True, slots=True)

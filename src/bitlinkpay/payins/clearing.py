@@ -12,6 +12,7 @@ from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import settling
 from bitlinkpay.risk.model import Arrived, Screener, VerdictKind
@@ -27,13 +28,23 @@ class Clearing:
     """Moves a network's final deposits to their end. Nothing is open in the database while the chain is asked."""
 
     def __init__(
-        self, *, database: Database, registry: Registry, chain: Chain, screener: Screener, clock: Clock
+        self,
+        *,
+        database: Database,
+        registry: Registry,
+        chain: Chain,
+        screener: Screener,
+        clock: Clock,
+        guard: AssetGuard | None = None,
     ) -> None:
+        """Settle what `chain` brings; where there is a `guard`, money of assets that it holds waits."""
         self._database = database
         self._registry = registry
         self._chain = chain
         self._screener = screener
         self._clock = clock
+        self._guard = guard
+        self._announced: set[str] = set()
         self._after: Deposit | None = None
 
     async def settle(self, network: str, height: int) -> int:
@@ -45,8 +56,9 @@ class Clearing:
         """
         async with self._database.reader() as tx:
             deposits = await deposits_store.list_final(tx, network, after=self._after, limit=CLEARING_BATCH)
-        # What has to wait (no verdict yet) must not hold up what stands behind it: go round, page by page.
+        # What has to wait (no verdict, asset on hold) must not hold up what stands behind it: go round, page by page.
         self._after = deposits[-1] if len(deposits) == CLEARING_BATCH else None
+        deposits = await self._free(deposits)
         if not deposits:
             return 0
         passed, held = await self._judge(deposits, await self._concerns(deposits, height))
@@ -56,6 +68,17 @@ class Clearing:
             return await settling.settle(tx, self._registry, passed=passed, held=held, now=now)
 
         return await self._database.unit(work)
+
+    async def _free(self, deposits: list[Deposit]) -> list[Deposit]:
+        """Leave out the money of assets on hold (THREATS DEP-21): it stays final until a person has looked."""
+        if self._guard is None:
+            return deposits
+        assets = {deposit.asset for deposit in deposits}
+        waiting = await self._guard.waiting(assets)
+        for asset in sorted(waiting - self._announced):
+            log.critical("%s is on hold or not yet reviewed: its final deposits wait", asset)
+        self._announced = self._announced - assets | waiting
+        return [deposit for deposit in deposits if deposit.asset not in waiting]
 
     async def _concerns(self, deposits: Sequence[Deposit], height: int) -> dict[DepositId, str]:
         concerns = {

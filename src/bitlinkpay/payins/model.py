@@ -305,6 +305,12 @@ class AssetNotOffered(Invalid):
     code = "order.asset_not_offered"
 
 
+class AssetHeld(Conflict):
+    """The coin's contract is not what was reviewed: no new orders until a person has looked."""
+
+    code = "order.asset_held"
+
+
 class AmountOutOfRange(Invalid):
     """The asked amount is below the asset's minimum or above what the books carry."""
 

@@ -1,7 +1,7 @@
 """Orders: price them, give them an address, store them, let the payer pick, cancel, expire."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from bitlinkpay.payins import store
 from bitlinkpay.payins.events import Outcome, announce
 from bitlinkpay.payins.model import (
     PAYIN,
+    AssetHeld,
     AssetNotOffered,
     NewOrder,
     NewPreOrder,
@@ -36,6 +37,14 @@ from bitlinkpay.wallets.service import Allocator
 
 EXPIRY_BATCH: Final = 500
 
+Holds = Callable[[], Awaitable[Mapping[str, str]]]
+"""Why assets are on hold, by asset id."""
+
+
+async def nothing_held() -> Mapping[str, str]:
+    """Return no holds: for networks that have no contracts to look at."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -50,11 +59,20 @@ class Repeat:
 class Payins:
     """The orders of a deployment."""
 
-    def __init__(self, *, registry: Registry, allocator: Allocator, market: RateSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        allocator: Allocator,
+        market: RateSource,
+        clock: Clock,
+        holds: Holds = nothing_held,
+    ) -> None:
         self._registry = registry
         self._allocator = allocator
         self._market = market
         self._clock = clock
+        self._holds = holds
 
     def now(self) -> datetime:
         """Return the business time that orders live by."""
@@ -69,7 +87,7 @@ class Payins:
             return Repeat(new.merchant.merchant_id, new.source_id, digest, problem)
 
     async def _draft(self, new: NewOrder, digest: bytes) -> Draft:
-        asset = self._offered(new.merchant, new.asset)
+        asset = await self._open_to(new.merchant, new.asset)
         symbol = parse_symbol(new.symbol, asset.symbol)
         asked = await price(
             asset,
@@ -146,6 +164,15 @@ class Payins:
             raise AssetNotOffered(f"{asset.symbol} on {network} is not offered to this merchant", param="coin_id")
         return asset
 
+    async def _open_to(self, merchant: Merchant, asset: Asset) -> Asset:
+        self._offered(merchant, asset)
+        if asset.id in await self._holds():
+            network = self._registry.networks[asset.network].title
+            raise AssetHeld(
+                f"{asset.symbol} on {network} is on hold for a review; offer another network", param="coin_id"
+            )
+        return asset
+
     async def open_many(self, tx: Tx, drafts: Sequence[Draft | Repeat]) -> list[Payin | Problem]:
         """Store orders, set-based; a `source_id` used before answers with the first order or is refused.
 
@@ -161,12 +188,13 @@ class Payins:
 
         Raises:
             AssetNotOffered: not one of the order's options.
+            AssetHeld: its contract is under review.
             Problem: no quote, amount out of range.
         """
         asset = self._registry.assets.get(asset_id)
         if asset is None or asset.symbol != payin.coin:
             raise AssetNotOffered("pick one of the networks that the page offers", param="asset")
-        self._offered(merchant, asset)
+        await self._open_to(merchant, asset)
         symbol = Symbol(asset.symbol, merchant.pricing_currency, is_coin_base=True)
         asked = await price(
             asset,

@@ -9,8 +9,8 @@ from tests.nodes.anvil import Anvil, NodeError
 from bitlinkpay.chains.base import Block, Transfer
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.chain import EvmChain
-from bitlinkpay.chains.evm.token import objections
 from bitlinkpay.chains.evm.transfers import TRANSFER_TOPIC
+from bitlinkpay.chains.token import objections
 from bitlinkpay.core.assets import Asset
 
 OURS = parse("0x" + "a1" * 20)

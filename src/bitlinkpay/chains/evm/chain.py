@@ -22,11 +22,12 @@ from bitlinkpay.chains.evm.internal import InternalFinder
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.reader import BlockReader, Proof, Sealed
 from bitlinkpay.chains.evm.state import StateReader
-from bitlinkpay.chains.evm.token import TokenFacts, read_facts
+from bitlinkpay.chains.evm.token import read_facts
 from bitlinkpay.chains.evm.transfers import Listing, block_ref, canonical_hash, is_success, read_block, read_transaction
 from bitlinkpay.chains.evm.wire import TX_PLACE, quantity
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import Call, Endpoint, JsonRpc
+from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 
@@ -179,7 +180,7 @@ class EvmChain:
     async def probe(self, asset: Asset) -> TokenFacts:
         """Return what a token's contract says of itself at the final block, agreed by the quorum.
 
-        `chains.evm.token.objections` holds it against the registry row. A native coin has no contract.
+        `chains.token.objections` holds it against the registry row. A native coin has no contract.
         """
         assert not asset.is_native, f"{asset.id} has no contract"
         final = (await self.head()).final

@@ -1,10 +1,8 @@
-"""What a token contract says of itself, to be held against the registry row; the registry wins, the asset waits.
+"""Reads what a token contract says of itself.
 
 An upgrade behind a proxy changes no code at the token's own address, so the code that the usual proxies point to is
 part of the facts. Names and symbols are shown to operators as foreign text and used for nothing.
 """
-
-from dataclasses import dataclass
 
 from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.codec.evm import from_bytes, keccak256
@@ -12,7 +10,7 @@ from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.state import pinned, read_state
 from bitlinkpay.chains.evm.wire import ADDRESS_BYTES, HASH_BYTES, TEXT, unhex
 from bitlinkpay.chains.rpc import Call, CallRefused, printable
-from bitlinkpay.core.assets import Asset
+from bitlinkpay.chains.token import TokenFacts
 
 _DECIMALS, _SYMBOL = "0x313ce567", "0x95d89b41"  # EIP-20
 _PAUSED, _DEPRECATED = "0x5c975abb", "0x0e136b19"  # paused(), deprecated()
@@ -25,55 +23,6 @@ _BEACON_SLOT = "0xa3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d
 _DECIMALS_MAX = 255
 
 
-@dataclass(frozen=True, slots=True)
-class TokenFacts:
-    """A token contract as the chain shows it.
-
-    Attributes:
-        code_hash: Keccak hash of the code at the token's address, "" where there is none.
-        implementation: canonical address of the contract that a known proxy form runs, "" for none.
-        implementation_hash: Keccak hash of its code, "" for none.
-        decimals: what the contract answers, None if nothing sensible.
-        symbol: what the contract calls itself; foreign text.
-        is_paused: it says that transfers are paused.
-        is_deprecated: it says that another contract has taken its place.
-    """
-
-    code_hash: str
-    implementation: str
-    implementation_hash: str
-    decimals: int | None
-    symbol: str
-    is_paused: bool
-    is_deprecated: bool
-
-
-def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = None) -> tuple[str, ...]:
-    """Return why the asset should be held until a person has looked, nothing if it may be used.
-
-    Args:
-        asset: the registry row.
-        facts: what the chain shows now.
-        accepted: what it showed when the row was last reviewed, if that was kept.
-    """
-    found: list[str] = []
-    if not facts.code_hash:
-        found.append(f"{asset.id}: no contract at {asset.contract}")
-    elif facts.decimals != asset.decimals:
-        found.append(f"{asset.id}: the contract says {facts.decimals} decimals, the registry {asset.decimals}")
-    if facts.is_paused:
-        found.append(f"{asset.id}: the contract is paused")
-    if facts.is_deprecated:
-        found.append(f"{asset.id}: the contract says that another one has replaced it")
-    if accepted is not None and _code(facts) != _code(accepted):
-        found.append(f"{asset.id}: the contract's code has changed since it was reviewed")
-    return tuple(found)
-
-
-def _code(facts: TokenFacts) -> tuple[str, str, str]:
-    return facts.code_hash, facts.implementation, facts.implementation_hash
-
-
 async def read_facts(node: EvmNode, contract: str, block_hash: str) -> TokenFacts:
     """Return what one endpoint says of a token after one block.
 
@@ -82,6 +31,7 @@ async def read_facts(node: EvmNode, contract: str, block_hash: str) -> TokenFact
     """
     implementation = await _implementation(node, contract, block_hash)
     return TokenFacts(
+        contract=contract,
         code_hash=await _code_hash(node, contract, block_hash),
         implementation=implementation,
         implementation_hash=await _code_hash(node, implementation, block_hash) if implementation else "",

@@ -1,0 +1,78 @@
+"""What a token contract says of itself, held against the registry row: the registry wins, and the asset waits."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from bitlinkpay.core.assets import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """A token contract as the chain shows it.
+
+    Attributes:
+        contract: canonical address that was asked.
+        code_hash: hash of the code there, "" where there is none.
+        implementation: canonical address of the contract that a known proxy form runs, "" for none.
+        implementation_hash: hash of its code, "" for none.
+        decimals: what the contract answers, None if nothing sensible.
+        symbol: what the contract calls itself; foreign text.
+        is_paused: it says that transfers are paused.
+        is_deprecated: it says that another contract has taken its place.
+    """
+
+    contract: str
+    code_hash: str
+    implementation: str
+    implementation_hash: str
+    decimals: int | None
+    symbol: str
+    is_paused: bool
+    is_deprecated: bool
+
+
+@runtime_checkable
+class TokenProbe(Protocol):
+    """A chain that can tell what a token's contract says of itself."""
+
+    async def probe(self, asset: Asset) -> TokenFacts:
+        """Return the facts of a token at the final block, agreed by the quorum.
+
+        Raises:
+            ChainError: the network could not be read.
+        """
+        ...
+
+
+def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = None) -> tuple[str, ...]:
+    """Return why the asset should be held until a person has looked, nothing if it may be used.
+
+    A missing contract and other decimals than the registry's are objected to whatever was accepted before; the rest
+    only where it is new.
+
+    Args:
+        asset: the registry row.
+        facts: what the chain shows now.
+        accepted: what it showed when the row was last reviewed, if that was kept.
+    """
+    found: list[str] = []
+    if not facts.code_hash:
+        found.append(f"no contract at {facts.contract}")
+    elif facts.decimals not in {
+        None,
+        asset.decimals,
+    }:  # EIP-20: `decimals` is optional, and the registry decides anyway
+        found.append(f"the contract says {facts.decimals} decimals, the registry {asset.decimals}")
+    if facts.is_paused and not (accepted and accepted.is_paused):
+        found.append("the contract is paused")
+    if facts.is_deprecated and not (accepted and accepted.is_deprecated):
+        found.append("the contract says that another one has replaced it")
+    if accepted is not None and facts.contract != accepted.contract:
+        found.append(f"the registry names another contract than {accepted.contract}, which was reviewed")
+    elif accepted is not None and _code(facts) != _code(accepted):
+        found.append("the contract's code has changed since it was reviewed")
+    return tuple(f"{asset.id}: {text}" for text in found)
+
+
+def _code(facts: TokenFacts) -> tuple[str, str, str]:
+    return facts.code_hash, facts.implementation, facts.implementation_hash
