@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from bitlinkpay.chains.base import ChainError
@@ -73,17 +74,18 @@ class AssetGuard:
 class Holds:
     """Which assets are on hold, from memory at most `LIFE_S` old: asked for every new order."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._monotonic_s = monotonic_s
         self._held: Mapping[str, str] = {}
-        self._until = 0.0
+        self._until = -inf
 
     async def list_held(self) -> Mapping[str, str]:
         """Return why assets are on hold, by asset id."""
-        if time.monotonic() >= self._until:
+        if self._monotonic_s() >= self._until:
             async with self._database.reader() as tx:
                 self._held = await store.list_held(tx)
-            self._until = time.monotonic() + LIFE_S
+            self._until = self._monotonic_s() + LIFE_S
         return self._held
 
 
