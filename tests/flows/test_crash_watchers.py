@@ -100,6 +100,36 @@ async def test_blocks_read_under_a_lease_that_was_lost_meanwhile_are_thrown_away
     await world.settle()
 
 
+async def test_DEP_08_blocks_that_do_not_follow_the_cursor_are_thrown_away(world: World):
+    order = await world.open_order()
+    await world.pay(order)
+    await world.mine("tron", 3)
+    async with world.database.reader() as tx:
+        cursor = await journal.find_cursor(tx, "tron")
+    assert cursor is not None
+    now = datetime.now(UTC)
+    await free_lease(world)
+    lease = await world.database.unit(
+        lambda tx: journal.take_lease(tx, network="tron", token=uuid4(), now=now, life=timedelta(seconds=10))
+    )
+    assert lease is not None
+    gap = await world.chain("tron").scan(cursor.height + 2, cursor.height + 3)
+    again = await world.chain("tron").scan(cursor.height, cursor.height)
+    for blocks in (gap, again):
+        with pytest.raises(LostLease):
+            await world.database.unit(
+                lambda tx, blocks=blocks: arrivals.observe(
+                    tx, world.registry, lease, blocks=blocks, final_height=1, now=now
+                )
+            )
+    async with world.database.reader() as tx:
+        assert await journal.find_cursor(tx, "tron") == cursor
+    await free_lease(world)
+    world.watchers["tron"] = world.build_watcher(world.chain("tron"))
+    await world.finalize("tron")
+    assert await world.state(order) == "paid"
+
+
 async def test_a_slow_screening_by_a_watcher_that_was_replaced_settles_nothing_twice(world: World):
     order = await world.open_order()
     slow = AnsweringChain(world.chain("tron"))

@@ -44,7 +44,7 @@ async def test_API_32_of_a_cancel_and_a_payment_exactly_one_wins(start: Start):
     assert len(outcomes) == 2, f"the race was never close: {outcomes}"
 
 
-async def test_API_33_an_order_that_has_ended_or_received_cannot_be_cancelled(world: World):
+async def test_API_32_API_33_an_order_that_has_ended_or_received_cannot_be_cancelled(world: World):
     paid, expired, cancelled, confirming, odd = [await world.open_order() for _ in range(5)]
     await world.pay_and_finalize(paid)
     await world.cancel(cancelled)

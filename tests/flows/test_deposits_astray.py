@@ -57,7 +57,7 @@ async def test_DEP_16_a_network_that_is_switched_off_is_read_from_where_it_is_sw
 
 @pytest.mark.parametrize("tag", ["", "1", "99999999", "hello", "😀", "x" * 500])
 @pytest.mark.parametrize("asset_id", ["usdt-ton", "ton-ton"])
-async def test_DEP_18_ton_without_a_known_tag_is_kept_for_its_owner_to_come(world: World, asset_id: str, tag: str):
+async def test_TON_07_money_without_a_known_tag_is_kept_for_its_owner_to_come(world: World, asset_id: str, tag: str):
     order = await world.open_order(asset_id)
     await world.pay_and_finalize(order, tag=tag)
     assert (await world.state(order), await world.deposits(order)) == ("created", [])
@@ -130,3 +130,21 @@ async def test_DEP_23_the_largest_amount_that_passes_and_the_smallest_that_is_he
     await world.accept((await world.deposits(huge))[0].deposit_id)
     await world.settle()
     assert await world.state(huge) == "paid"
+
+
+@pytest.mark.parametrize("end", ["paid", "expired", "cancelled"])
+async def test_TON_08_the_tag_of_a_closed_order_never_opens_it_again(world: World, end: str):
+    order, other = await world.open_order("usdt-ton"), await world.open_order("usdt-ton")
+    if end == "paid":
+        await world.pay_and_finalize(order)
+    elif end == "cancelled":
+        await world.cancel(order)
+    else:
+        await world.pass_expiry(order)
+    await world.pay_and_finalize(order)
+    assert await world.state(order) == end
+    assert (
+        "unassigned",
+        {"paid": "double", "expired": "late", "cancelled": "after_cancel"}[end],
+    ) in await world.states(order)
+    assert await world.deposits(other) == []
