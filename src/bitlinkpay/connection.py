@@ -1,5 +1,6 @@
 """How a process of the deployment reaches its database."""
 
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.embedded import APP_ROLE, OWNER_ROLE, EmbeddedPostgres
 from bitlinkpay.db.pool import Database
 from bitlinkpay.settings import Settings
@@ -20,4 +21,12 @@ async def connect(settings: Settings) -> Database:
     Raises:
         Unavailable: it is not running.
     """
-    return await Database.connect(database_dsns(settings)[1], size=settings.database.pool_size)
+    try:
+        return await Database.connect(database_dsns(settings)[1], size=settings.database.pool_size)
+    except Unavailable as error:
+        if settings.database.dsn:
+            raise
+        folder = settings.data_dir
+        raise Unavailable(
+            f"{error.message}; is it running? Start it with: bitlinkpay serve --data-dir {folder}"
+        ) from error

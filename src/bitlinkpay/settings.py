@@ -184,7 +184,7 @@ def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
     path = data_dir / CONFIG_FILE
     file = _read(path) if path.exists() else _File()
     if mode and file.mode and mode is not file.mode:
-        raise Invalid(f"{path} says mode {file.mode!r}; start with --mode {file.mode} or change the file")
+        raise Invalid(f"{path} says mode {file.mode.value}; start with --mode {file.mode} or change the file")
     chosen = mode or file.mode or Mode.SANDBOX
     is_sandbox = chosen is Mode.SANDBOX
     settings = Settings(

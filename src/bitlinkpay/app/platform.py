@@ -1,6 +1,5 @@
 """What every process of a deployment is made of."""
 
-import logging
 from asyncio import sleep
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -39,8 +38,7 @@ from bitlinkpay.wallets import service as wallets
 from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
 
-log = logging.getLogger(__name__)
-
+READABLE: Final = frozenset({Family.EVM})  # families with an adapter for real nodes
 _SIGNER_TRIES: Final = 300
 _SIGNER_PAUSE_S: Final = 0.1
 
@@ -54,6 +52,9 @@ def load_networks(settings: Settings) -> Registry:
     named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
     endpoints = {**registry.endpoints, **named}
     on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
+    blind = [name for name in on if registry.networks[name].family not in READABLE]
+    if blind and not settings.is_sandbox:
+        raise Invalid(f"this release cannot read {', '.join(blind)} yet: take their endpoints out, or use a sandbox")
     return Registry(
         MappingProxyType({name: network for name, network in registry.networks.items() if name in on}),
         MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in on}),
@@ -162,19 +163,15 @@ def open_authority(settings: Settings) -> Authority:
 
 
 def chains_of(platform: Platform) -> Mapping[str, Chain]:
-    """Return an adapter for every network that is on and whose family is supported."""
-    chains = {network.id: _chain(platform, network) for network in platform.registry.networks.values()}
-    return {name: chain for name, chain in chains.items() if chain is not None}
+    """Return an adapter for every network that is on."""
+    return {network.id: _chain(platform, network) for network in platform.registry.networks.values()}
 
 
-def _chain(platform: Platform, network: Network) -> Chain | None:
+def _chain(platform: Platform, network: Network) -> Chain:
     settings, registry = platform.settings, platform.registry
     assets = registry.assets_of(network.id)
     if settings.is_sandbox:
         return SimulatedChain(network, assets, SandboxState(platform.database))
-    if network.family is not Family.EVM:
-        log.error("%s: this release reads %s networks in a sandbox only", network.id, network.family)
-        return None
     named = settings.networks.get(network.id, NetworkSettings())
     endpoints = registry.endpoints[network.id]
     return EvmChain(

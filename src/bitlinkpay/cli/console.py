@@ -97,7 +97,9 @@ def _cell(value: object) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
-        case list():
+        case list() | tuple():
             return ", ".join(_cell(item) for item in value) or "-"
+        case dict():
+            return ", ".join(f"{key}={_cell(item)}" for key, item in value.items()) or "-"
         case _:
             return str(value)

@@ -61,8 +61,20 @@ def _guarded(run: Run, parser: argparse.ArgumentParser, words: Sequence[str]) ->
     except Problem as problem:
         print(f"bitlinkpay: {problem.message}", file=sys.stderr)
         return _EXIT_PROBLEM
+    except ExceptionGroup as group:  # a task group wraps the problem of its first failing task
+        problems, rest = group.split(Problem)
+        if problems is None or rest is not None:
+            raise
+        print(f"bitlinkpay: {_first(problems)}", file=sys.stderr)
+        return _EXIT_PROBLEM
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+
+
+def _first(group: BaseException) -> str:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return str(group)
 
 
 def _overview() -> str:

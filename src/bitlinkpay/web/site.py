@@ -16,7 +16,7 @@ class Site:
     """One ASGI app for everything that a browser or a test client may ask for without a certificate."""
 
     def __init__(self, routes: Sequence[Router], plain: WmApp) -> None:
-        self._pages = Litestar(route_handlers=routes, openapi_config=None)
+        self._pages = Litestar(route_handlers=routes, openapi_config=None, logging_config=None)
         self._plain = plain
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:

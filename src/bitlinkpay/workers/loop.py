@@ -8,6 +8,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
+from bitlinkpay.chains.base import ChainError
+from bitlinkpay.core.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE: Final = timedelta(seconds=30)
@@ -30,6 +33,11 @@ async def forever(name: str, step: Callable[[], Awaitable[bool]], *, pause: time
             failures = 0
         except asyncio.CancelledError:
             raise
+        except (ChainError, Unavailable) as error:  # foreseen: a node or the database is away
+            failures += 1
+            log.warning("%s: %s (%d in a row)", name, error, failures)
+            await asyncio.sleep(_backoff(pause, failures).total_seconds())
+            continue
         except Exception:
             failures += 1
             log.exception("%s: step failed (%d in a row)", name, failures)
