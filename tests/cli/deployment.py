@@ -45,6 +45,14 @@ class Said:
     err: str
 
 
+def say(capsys: pytest.CaptureFixture[str], *words: str) -> Said:
+    """Run a command in this process, and only what is given."""
+    capsys.readouterr()
+    code = main(words)
+    out, err = capsys.readouterr()
+    return Said(code, out, err)
+
+
 @dataclass
 class Deployment:
     folder: Path
@@ -55,10 +63,7 @@ class Deployment:
 
     def say(self, *words: str) -> Said:
         """Run a command as `bitlinkpay` would, in this process."""
-        self.capsys.readouterr()
-        code = main([*words, "--data-dir", str(self.folder)])
-        out, err = self.capsys.readouterr()
-        return Said(code, out, err)
+        return say(self.capsys, *words, "--data-dir", str(self.folder))
 
     def json(self, *words: str) -> object:
         said = self.say(*words, "--json")

@@ -1,0 +1,179 @@
+"""What the supervisor starts, what its children may see, when they start again, and how a deployment ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.live import children, free_port
+
+from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.settings import DatabaseSettings, Settings
+from bitlinkpay.supervisor import (
+    PASSPHRASE_VARIABLE,
+    READY_LINE,
+    Child,
+    Supervisor,
+    _await_ready,
+    _environment,
+    _plan,
+    _reap,
+    _run_all,
+)
+
+EXTERNAL = DatabaseSettings(dsn="postgresql://nowhere")
+
+
+def program(text: str) -> list[str]:
+    return [sys.executable, "-c", text]
+
+
+def running(child: Child) -> Child:
+    child.process = subprocess.Popen(child.command, stdout=subprocess.PIPE)
+    child.started_at = time.monotonic()
+    return child
+
+
+def test_the_plan_has_one_signer_one_worker_and_as_many_apis_as_asked(tmp_path):
+    plan = _plan(Settings(tmp_path, api_processes=3))
+    assert [child.name for child in plan] == ["signer", "worker", "api 0", "api 1", "api 2"]
+    assert [child.name for child in plan if child.is_trusted] == ["signer"]
+    for child in plan[1:]:
+        assert child.command[-2:] == ["--data-dir", str(tmp_path)]
+
+
+def test_the_signer_is_told_of_a_key_file_only_without_a_passphrase(tmp_path, monkeypatch):
+    monkeypatch.delenv(PASSPHRASE_VARIABLE, raising=False)
+    assert list(_plan(Settings(tmp_path))[0].command)[-2:] == ["--key-file", str(tmp_path / "signer.key")]
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "correct horse battery staple")
+    command = _plan(Settings(tmp_path))[0].command
+    assert "--key-file" not in command
+    assert not any("horse" in word for word in command)
+
+
+def test_only_trusted_children_see_the_passphrase(monkeypatch):
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "secret")
+    assert _environment(is_trusted=True) == dict(os.environ)
+    assert _environment(is_trusted=False) == {k: v for k, v in os.environ.items() if k != PASSPHRASE_VARIABLE}
+
+
+def test_an_untrusted_child_really_lacks_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(PASSPHRASE_VARIABLE, "secret")
+    supervisor = Supervisor(Settings(tmp_path, database=EXTERNAL))
+    told = f"import os; print(os.environ.get({PASSPHRASE_VARIABLE!r}, 'hidden'))"
+    for is_trusted, seen in ((False, b"hidden\n"), (True, b"secret\n")):
+        child = Child("teller", program(told), is_trusted=is_trusted)
+        supervisor._launch(child)
+        assert child.process.communicate(timeout=30)[0] == seen
+
+
+def test_a_child_that_died_young_waits_longer_each_time(tmp_path):
+    supervisor = Supervisor(Settings(tmp_path, database=EXTERNAL))
+    child = running(Child("short", program("pass")))
+    child.process.wait()
+    first = child.process
+    for failures, too_soon in ((0, 0.0), (3, 0.7), (10, 14.0), (50, 14.0)):
+        child.failures, child.started_at = failures, time.monotonic() - too_soon
+        supervisor._restart(child)
+        assert (child.process, child.failures) == (first, failures)
+    child.failures, child.started_at = 50, time.monotonic() - 15.1
+    supervisor._restart(child)
+    assert (child.process is not first, child.failures) == (True, 51)
+    child.process.wait()
+
+
+def test_a_child_that_lived_long_is_started_at_once_with_a_clean_slate(tmp_path):
+    supervisor = Supervisor(Settings(tmp_path, database=EXTERNAL))
+    child = running(Child("old", program("pass"), failures=9))
+    first = child.process
+    first.wait()
+    child.started_at = time.monotonic() - 61
+    supervisor._restart(child)
+    assert (child.failures, child.process is not first) == (0, True)
+    child.process.wait()
+
+
+def test_a_child_is_ready_when_it_says_so():
+    child = running(Child("good", program(f"print({READY_LINE!r}, flush=True); input()")))
+    _await_ready(child)
+    child.process.kill()
+    child.process.wait()
+
+
+def test_a_child_that_ends_before_it_is_ready_is_named():
+    with pytest.raises(Unavailable, match="worker did not become ready"):
+        _await_ready(running(Child("worker", program("raise SystemExit(3)"))))
+
+
+def test_a_one_off_command_that_fails_is_named():
+    _run_all([program("pass")])
+    command = [sys.executable, "-m", "bitlinkpay.cli.main", "frobnicate", "now", "--data-dir", "x"]
+    with pytest.raises(Unavailable, match="`bitlinkpay frobnicate now` failed"):
+        _run_all([command])
+
+
+def test_a_child_that_ignores_the_request_to_end_is_killed():
+    stubborn = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+    )
+    child = running(Child("stubborn", program(stubborn)))
+    _await_ready(child)
+    child.process.terminate()
+    _reap(child.process, time.monotonic() + 0.2)
+    assert child.process.returncode == -signal.SIGKILL
+
+
+def serve(folder: Path, wm_port: int, web_port: int) -> subprocess.Popen:
+    ports = ["--wm-port", str(wm_port), "--web-port", str(web_port)]
+    words = ["serve", "--data-dir", str(folder), *ports]
+    log = (folder / "serve.log").open("w")
+    command = [sys.executable, "-m", "bitlinkpay.cli.main", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+
+
+def family(pid: int) -> set[int]:
+    found = set(children(pid))
+    return found.union(*(family(child) for child in found))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_deployment_says_its_urls_ends_on_request_and_leaves_no_process(folder):
+    wm_port, web_port = free_port(), free_port()
+    server = serve(folder, wm_port, web_port)
+    try:
+        lines = [server.stdout.readline().strip() for _ in range(3)]
+        assert lines == [f"wm https://127.0.0.1:{wm_port}", f"web http://127.0.0.1:{web_port}", "ready"]
+        for port in (wm_port, web_port):
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        everybody = family(server.pid)
+        assert len(everybody) >= 4
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+        assert server.stdout.read() == ""
+        assert [pid for pid in everybody if alive(pid)] == []
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            server.wait(60)
+
+
+def test_a_taken_port_is_one_clear_line_and_exit_code_1(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = serve(folder, taken.getsockname()[1], free_port())
+        assert server.wait(120) == 1
+    assert server.stdout.read() == ""
+    log = (folder / "serve.log").read_text()
+    assert "Traceback" not in log
+    assert [line for line in log.splitlines() if "cannot listen" in line and "--wm-port" in line] != []
