@@ -9,7 +9,7 @@ ORDER = {
 }  # fmt: skip
 BALANCE = {"asset", "available", "reserved", "pending", "unassigned", "quarantined", "debt"}
 PUT_ASIDE = {"id", "state", "label", "asset", "amount", "fee", "order_id", "txid", "seen_at"}
-CALLBACK_URL = "http://127.0.0.1:9/callback"
+CALLBACK_URL = "http://127.0.0.1:9000/callback"
 
 
 @pytest.fixture
