@@ -104,7 +104,7 @@ class Supervisor:
 
     def _restart(self, child: Child) -> None:
         lived = time.monotonic() - child.started_at
-        if lived < min(2**child.failures / 10, _SLOWEST_RESTART_S):
+        if lived < min(2 ** min(child.failures, 8) / 10, _SLOWEST_RESTART_S):
             return
         child.failures = 0 if lived > _READY_S else child.failures + 1
         code = child.process.returncode if child.process else None

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import DepositId
@@ -61,7 +61,11 @@ class Clearing:
         deposits = await self._free(deposits)
         if not deposits:
             return 0
-        passed, held = await self._judge(deposits, await self._concerns(deposits, height))
+        concerns, unread = await self._concerns(deposits, height)
+        deposits = [deposit for deposit in deposits if deposit.asset not in unread]
+        if not deposits:
+            return 0
+        passed, held = await self._judge(deposits, concerns)
         now = self._clock.now()
 
         async def work(tx: Tx) -> int:
@@ -80,7 +84,9 @@ class Clearing:
         self._announced = self._announced - assets | waiting
         return [deposit for deposit in deposits if deposit.asset not in waiting]
 
-    async def _concerns(self, deposits: Sequence[Deposit], height: int) -> dict[DepositId, str]:
+    async def _concerns(self, deposits: Sequence[Deposit], height: int) -> tuple[dict[DepositId, str], frozenset[str]]:
+        """Return what speaks against deposits, and the assets whose balances cannot be read: only theirs wait."""
+        unread: set[str] = set()
         concerns = {
             d.deposit_id: ABOVE_SANITY for d in deposits if d.units > self._registry.assets[d.asset].sanity_units
         }
@@ -88,9 +94,14 @@ class Clearing:
         for deposit in deposits:
             by_asset[deposit.asset].append(deposit)
         for asset, group in by_asset.items():
-            for deposit_id in await self._uncovered(asset, group, height):
-                concerns.setdefault(deposit_id, NOT_COVERED)
-        return concerns
+            try:
+                uncovered = await self._uncovered(asset, group, height)
+            except ChainError as error:
+                log.error("%s: balances cannot be read, its deposits wait: %s", asset, error)  # noqa: TRY400 - foreseen
+                unread.add(asset)
+                continue
+            concerns |= {deposit_id: concerns.get(deposit_id, NOT_COVERED) for deposit_id in uncovered}
+        return concerns, frozenset(unread)
 
     async def _uncovered(self, asset: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
         targets = sorted({deposit.target for deposit in deposits})

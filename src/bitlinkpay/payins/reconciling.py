@@ -1,10 +1,11 @@
 """Native money that no block scan shows (a contract's inner call): balances of open orders against the books."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from bitlinkpay.chains.base import Block, Chain, Transfer
+from bitlinkpay.chains.base import Block, Chain, ChainError, Transfer
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.clock import Clock
@@ -15,6 +16,8 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Lease
 from bitlinkpay.payins import arrivals, store
+
+log = logging.getLogger(__name__)
 
 CADENCE: Final = timedelta(seconds=60)
 PAGE: Final = 500
@@ -59,7 +62,15 @@ class Reconciling:
             booked = await deposits_store.booked_units(tx, self._native.id, addresses, cursor.height)
         balances = await self._chain.balances(self._native, addresses, cursor.height)
         more = [address for address, units in zip(addresses, balances, strict=True) if units > booked.get(address, 0)]
-        return sum([await self._locate(lease, cursor, self._native, address) for address in more])
+        return sum([await self._explain(lease, cursor, address) for address in more])
+
+    async def _explain(self, lease: Lease, cursor: Cursor, address: str) -> int:
+        """Locate what came to one address; one that cannot be explained must not hold up the network."""
+        try:
+            return await self._locate(lease, cursor, self._native, address)
+        except ChainError as error:
+            log.critical("%s: %s holds money that cannot be explained yet: %s", lease.network, address, error)
+            return 0
 
     async def _locate(self, lease: Lease, cursor: Cursor, asset: Asset, address: str) -> int:
         async with self._database.reader() as tx:

@@ -70,7 +70,10 @@ class Watcher:
         head = await self._parts.chain.head()
         moved = await self._advance(lease, cursor, head)
         settled = await self._settle(cursor, head)
-        found = 0 if moved else await self._close(lease, cursor)
+        if moved:
+            cursor = await self._cursor()
+        # On a fast chain every step moves: what belongs to the end of the chain is done whenever we stand there.
+        found = await self._close(lease, cursor) if not moved or cursor.height >= head.latest.height else 0
         return moved or settled > 0 or found > 0
 
     async def _settle(self, cursor: Cursor, head: Head) -> int:
@@ -195,6 +198,7 @@ class Watcher:
             raise ChainError(
                 f"{self._network.id}: a fork below the final height {cursor.final_height}, not final itself"
             )
+        await self._check_deep(cursor, ancestor)
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> int:
@@ -205,6 +209,14 @@ class Watcher:
         if deep:
             log.critical("%s: %d settled deposits were reversed by a deep reorganisation", self._network.id, deep)
         return True
+
+    async def _check_deep(self, cursor: Cursor, ancestor: BlockRef) -> None:
+        """Undo what was final only for another block in its place: a lagging node that knows none proves nothing."""
+        if ancestor.height >= cursor.final_height:
+            return
+        known = await self._journal(cursor.final_height)
+        if known and await self._parts.chain.block_hash(known.height) in {None, known.hash}:
+            raise ChainError(f"{self._network.id}: no other block stands in place of the final one {known.height}")
 
     async def _ancestor(self, cursor: Cursor) -> BlockRef:
         """Find the newest journal block that still stands on the chain: strides back, then halves."""
