@@ -228,23 +228,46 @@ class Simulation:
         assert sum(status != 8 for status in statuses) <= 1
         end = {PayinState.PAID: {8}, PayinState.EXPIRED: {16, 20}, PayinState.CANCELLED: {12}}[shown.state]
         assert statuses[-1] in end, (shown.state, statuses)
-        if shown.policy == Policy() and shown.state is not PayinState.PAID:
-            assert not await self.good_money(shown)
+        events = await self.world.events(order)
+        if shown.policy == Policy() and "accepted" not in events:
+            await self.account_for_by_the_exact_rule(shown, statuses)
+
+    async def account_for_by_the_exact_rule(self, order: Payin, statuses: list[object]) -> None:
+        deposits = await self.world.deposits(order)
+        good = await self.good_money(order)
+        if order.state is not PayinState.PAID:
+            assert not good
+            return
+        paying = next(deposit for deposit in deposits if deposit.deposit_id == order.deposit_id)
+        assert (paying.asset, paying.units) == (order.asset, order.units)
+        assert paying.arrival is not Arrival.SYSTEM
+        if order.has_lost_payment:
+            waiting = {
+                d.deposit_id for d in deposits if d.state is DepositState.UNASSIGNED and d.arrival is Arrival.DIRECT
+            }
+            assert not waiting & set(good), "money that would restore it lies idle"
+        elif "restored" not in await self.world.events(order):
+            assert paying.deposit_id in good
+        assert len(statuses) == 1 or any(deposit.state is DepositState.DROPPED for deposit in deposits), (
+            "it expired although its payer was punctual and no fork took the money away"
+        )
 
     async def good_money(self, order: Payin) -> list[DepositId]:
-        """Return money that should have paid an order by the exact amount rule."""
+        """Return money that should have paid an order by the exact amount rule, judged by its first block ever."""
         asset = REGISTRY.assets[order.asset or ""]
         grace = REGISTRY.networks[asset.network].grace
+        deposits = await self.world.deposits(order)
+        first = {d.txid: min(other.first_block_at for other in deposits if other.txid == d.txid) for d in deposits}
         return [
             deposit.deposit_id
-            for deposit in await self.world.deposits(order)
+            for deposit in deposits
             if deposit.state in {DepositState.UNASSIGNED, DepositState.CREDITED}
             and (deposit.asset, deposit.units) == (order.asset, order.units)
             and deposit.arrival is not Arrival.SYSTEM
             and deposit.label not in {"quarantined", "after_cancel"}
             and is_in_time(
                 order,
-                Money(deposit.asset, deposit.network, deposit.units, deposit.arrival, deposit.first_block_at, grace),
+                Money(deposit.asset, deposit.network, deposit.units, deposit.arrival, first[deposit.txid], grace),
             )
         ]
 
