@@ -125,7 +125,7 @@ def test_migrate_refuses_a_database_of_the_other_mode(sandbox):
         ("merchant", "list"),
         ("ledger", "check"),
         ("chains", "status"),
-        pytest.param(("migrate",), marks=pytest.mark.xfail(reason="it does not say how to start the deployment")),
+        ("migrate",),
     ],
 )
 def test_a_deployment_that_does_not_run_is_one_line_that_says_how_to_start_it(tmp_path, capsys, words):

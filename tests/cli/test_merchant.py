@@ -178,7 +178,6 @@ def test_wrong_usage_is_exit_code_2(sandbox, words):
     assert caught.value.code == 2
 
 
-@pytest.mark.xfail(reason="a file that is there keeps its mode, so a key can land in one that everybody reads")
 def test_a_key_never_lands_in_a_file_that_others_read(sandbox):
     out = sandbox.folder / "Corner Shop"
     out.mkdir()
