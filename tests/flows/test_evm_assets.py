@@ -167,7 +167,7 @@ async def test_EVM_04_an_event_of_a_transfer_that_moved_nothing_is_held(node, on
         assert (await world.balance(USDT)).available_units == 0
 
 
-async def test_EVM_06_a_silent_fee_is_held_and_a_declared_one_is_short(node, on):
+async def test_EVM_06_a_silent_fee_is_held(node, on):
     skim = await node.deploy("SkimToken")
     async with on(skim) as world:
         order = await world.open_order(USDT)

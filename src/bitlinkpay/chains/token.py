@@ -58,10 +58,7 @@ def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = No
     found: list[str] = []
     if not facts.code_hash:
         found.append(f"no contract at {facts.contract}")
-    elif facts.decimals not in {
-        None,
-        asset.decimals,
-    }:  # EIP-20: `decimals` is optional, and the registry decides anyway
+    elif facts.decimals is not None and facts.decimals != asset.decimals:  # EIP-20: a token need not tell
         found.append(f"the contract says {facts.decimals} decimals, the registry {asset.decimals}")
     if facts.is_paused and not (accepted and accepted.is_paused):
         found.append("the contract is paused")
