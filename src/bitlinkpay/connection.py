@@ -24,9 +24,12 @@ async def connect(settings: Settings) -> Database:
     try:
         return await Database.connect(database_dsns(settings)[1], size=settings.database.pool_size)
     except Unavailable as error:
-        if settings.database.dsn:
-            raise
-        folder = settings.data_dir
-        raise Unavailable(
-            f"{error.message}; is it running? Start it with: bitlinkpay serve --data-dir {folder}"
-        ) from error
+        raise not_running(settings, error) from error
+
+
+def not_running(settings: Settings, error: Unavailable) -> Unavailable:
+    """Return the problem of a database that does not answer, with how to start the embedded one."""
+    if settings.database.dsn:
+        return error
+    start = f"bitlinkpay serve --data-dir {settings.data_dir}"
+    return Unavailable(f"{error.message}; is it running? Start it with: {start}")

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,21 +14,21 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.mode import Mode
 
 CONFIG_FILE: Final = "bitlinkpay.toml"
+WM_PORT: Final = 8443
+WEB_PORT: Final = 8080
 RUNNING_FILE: Final = "running.json"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a port listens. `url` is how the outside reaches it; "" stands for the listening address itself."""
+class Address(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a port listens. Port 0 stands for the usual one, `url` "" for the listening address itself."""
 
     host: str = "127.0.0.1"
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`dsn` and `owner_dsn` name an external PostgreSQL; empty means the embedded one."""
 
     dsn: str = ""
@@ -36,8 +36,7 @@ class DatabaseSettings:
     pool_size: int = 4
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSettings:
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Endpoints of one network in a live deployment; a network without any is off.
 
     Attributes:
@@ -56,8 +55,7 @@ class NetworkSettings:
     proof: Literal["", "recomputed", "compared"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallbackSettings:
+class CallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What merchant URLs may name besides public addresses on 443: networks in CIDR form, extra ports."""
 
     allowed_networks: tuple[str, ...] = ()
@@ -65,8 +63,7 @@ class CallbackSettings:
     is_http_allowed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RateSettings:
+class RateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`is_static` serves fixed prices (sandbox); otherwise the public tickers and the fiat reference are asked.
 
     Attributes:
@@ -75,13 +72,12 @@ class RateSettings:
     """
 
     is_static: bool = False
-    tickers: dict[str, str] = field(default_factory=dict)
+    tickers: dict[str, str] = {}
     fiat_reference: str = ""
     refresh_s: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSettings:
+class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`block_s`: seconds between the blocks that simulated networks mine by themselves; 0 means by hand only."""
 
     block_s: float = 3
@@ -93,8 +89,8 @@ class Settings:
 
     data_dir: Path
     mode: Mode = Mode.SANDBOX
-    wm: Address = Address(port=8443)
-    web: Address = Address(port=8080)
+    wm: Address = Address(port=WM_PORT)
+    web: Address = Address(port=WEB_PORT)
     hosts: tuple[str, ...] = ()
     database: DatabaseSettings = DatabaseSettings()
     networks: dict[str, NetworkSettings] = field(default_factory=dict)
@@ -156,8 +152,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The keys that `bitlinkpay.toml` may hold."""
 
     mode: Mode | None = None
-    wm: Address = Address(port=8443)
-    web: Address = Address(port=8080)
+    wm: Address = Address()
+    web: Address = Address()
     hosts: tuple[str, ...] = ()
     database: DatabaseSettings = DatabaseSettings()
     networks: dict[str, NetworkSettings] = {}
@@ -167,8 +163,8 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     sandbox: SandboxSettings = SandboxSettings()
     screening_lists: tuple[str, ...] = ()
     support_contact: str = ""
-    api_processes: int = 1
-    log_level: str = "INFO"
+    api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
 
 def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
@@ -190,8 +186,8 @@ def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
     settings = Settings(
         data_dir=data_dir.absolute(),
         mode=chosen,
-        wm=file.wm,
-        web=file.web,
+        wm=_listening(file.wm, WM_PORT),
+        web=_listening(file.web, WEB_PORT),
         hosts=file.hosts,
         database=file.database,
         networks=file.networks,
@@ -207,6 +203,10 @@ def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
     return _environment(settings)
 
 
+def _listening(address: Address, usual: int) -> Address:
+    return msgspec.structs.replace(address, port=address.port or usual)
+
+
 def _read(path: Path) -> _File:
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), _File)
@@ -217,7 +217,7 @@ def _read(path: Path) -> _File:
 def _environment(settings: Settings) -> Settings:
     dsn = os.environ.get("BITLINKPAY_DATABASE_DSN", settings.database.dsn)
     owner_dsn = os.environ.get("BITLINKPAY_DATABASE_OWNER_DSN", settings.database.owner_dsn)
-    return replace(settings, database=replace(settings.database, dsn=dsn, owner_dsn=owner_dsn))
+    return replace(settings, database=msgspec.structs.replace(settings.database, dsn=dsn, owner_dsn=owner_dsn))
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -246,5 +246,8 @@ def load_running(data_dir: Path) -> Settings:
     path = data_dir / RUNNING_FILE
     if not path.exists():
         return load_settings(data_dir)
-    note = msgspec.json.decode(path.read_bytes(), type=Running)
+    try:
+        note = msgspec.json.decode(path.read_bytes(), type=Running)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"{path} is damaged ({error}); start `bitlinkpay serve` again, which writes it anew") from None
     return replace(load_settings(data_dir, mode=note.mode), wm=note.wm, web=note.web)

@@ -105,9 +105,6 @@ def test_a_time_that_is_no_plain_number_is_refused(timestamp):
 
 
 @pytest.mark.parametrize("timestamp", ["9" * 20, "9" * 400])
-@pytest.mark.xfail(
-    reason="a time beyond the calendar ends in OverflowError or ValueError", raises=(OverflowError, ValueError)
-)
 def test_a_time_beyond_the_calendar_is_refused(timestamp):
     refused(signed() | {"webhook-timestamp": timestamp})
 
@@ -127,7 +124,6 @@ def test_signatures_of_other_versions_are_passed_over():
         assert "signature" in refused(signed() | {"webhook-signature": wrong})
 
 
-@pytest.mark.xfail(reason="hmac.compare_digest takes no str beyond ASCII", raises=TypeError)
 def test_a_signature_beyond_ascii_is_refused():
     refused(signed() | {"webhook-signature": "v1,é"})
 

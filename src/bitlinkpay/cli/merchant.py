@@ -127,6 +127,7 @@ def _write(folder: Path, credentials: merchants.Credentials) -> dict[str, str]:
     for name, content in contents.values():
         path = folder / name
         path.touch(mode=_PRIVATE)
+        path.chmod(_PRIVATE)  # also one that was there before
         path.write_bytes(content)
     return {kind: str(folder / name) for kind, (name, _) in contents.items()}
 

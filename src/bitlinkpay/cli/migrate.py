@@ -5,7 +5,8 @@ import asyncio
 from collections.abc import Sequence
 
 from bitlinkpay.cli.console import add_data_dir, find_deployment
-from bitlinkpay.connection import connect, database_dsns
+from bitlinkpay.connection import connect, database_dsns, not_running
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.deployment import claim_mode
 from bitlinkpay.db.migrate import migrate
 from bitlinkpay.settings import Settings
@@ -22,7 +23,10 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 async def _migrate(settings: Settings) -> list[str]:
     owner_dsn, _ = database_dsns(settings)
-    applied = await migrate(owner_dsn)
+    try:
+        applied = await migrate(owner_dsn)
+    except Unavailable as error:
+        raise not_running(settings, error) from error
     database = await connect(settings)
     try:
         await database.unit(lambda tx: claim_mode(tx, settings.mode))

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from bitlinkpay.cli.console import find_data_dir, start_log
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.settings import Address, Settings, load_settings
@@ -31,7 +33,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 
 def _listen(address: Address, host: str | None, port: int | None) -> Address:
-    return replace(address, host=host or address.host, port=port if port is not None else address.port)
+    return structs.replace(address, host=host or address.host, port=port or address.port)
 
 
 def _announce(settings: Settings) -> None:
