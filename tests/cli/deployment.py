@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -60,6 +61,7 @@ class Deployment:
     capsys: pytest.CaptureFixture[str]
     lists: Lists = field(default_factory=Lists)
     inbox: Inbox = field(default_factory=Inbox)
+    token: UUID = field(default_factory=uuid4)  # one holder of the watcher's lease from step to step
 
     def say(self, *words: str) -> Said:
         """Run a command as `bitlinkpay` would, in this process."""
@@ -114,6 +116,7 @@ class Deployment:
         screener = Screening(platform.database, [self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)
         watcher = Watcher(Parts(**same, payins=platform.payins, clearing=clearing, reconciling=reconciling))
+        watcher._token = self.token
         for _ in range(200):
             if not await watcher.step():
                 break

@@ -21,7 +21,10 @@ def shop(sandbox: Deployment) -> Deployment:
 
 
 def balance(shop: Deployment) -> dict:
-    [row] = shop.json("balance", "Corner Shop")
+    rows = shop.json("balance", "Corner Shop")
+    if not rows:
+        return {}
+    [row] = rows
     assert row.keys() == BALANCE
     return {key: value for key, value in row.items() if key != "asset" and set(value) - set("0.")}
 
@@ -80,7 +83,6 @@ def test_money_is_pending_until_it_is_final(shop):
     assert shop.json("order", "show", "order-1")["state"] == "confirming"
 
 
-@pytest.mark.xfail(reason="not explained yet: the money stays pending, here, after 31 blocks of the other branch")
 def test_a_reorganisation_takes_unsettled_money_back(shop):
     shop.json("sandbox", "pay", "order-1")
     shop.mine(1)
@@ -89,7 +91,7 @@ def test_a_reorganisation_takes_unsettled_money_back(shop):
     shop.mine(1)
     shop.mine()
     assert balance(shop) == {}
-    assert shop.json("order", "show", "order-1")["state"] == "open"
+    assert shop.json("order", "show", "order-1")["state"] == "created"
     assert shop.json("ledger", "check")["ok"]
 
 
