@@ -67,7 +67,7 @@ class Asset:
         decimals: digits of the base unit.
         payable_decimals: digits that an asked amount may carry.
         wm_coin_id: `coin_id` of the SDK protocol.
-        minimum_units: smaller transfers are recorded but never booked.
+        minimum_units: the smallest order; smaller transfers are booked as what they are, so that custody is exact.
         sanity_units: larger transfers are held for review.
         payable: whether merchants may ask for it.
         title: what people read where it differs from the symbol, such as `GRAM (TON)`; "" for the symbol itself.
