@@ -1,7 +1,9 @@
 """A throw-away sandbox for benchmarks: `bitlinkpay serve` in a temporary folder, driven from outside like any other."""
 
+import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -86,9 +88,12 @@ def deployment(config: str = "", files: Mapping[str, str] | None = None) -> Iter
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that the system hands to outgoing connections, which might take it before we listen."""
+    while True:
+        port = secrets.choice(range(20_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def resident_mb(pid: int) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.support.clock import ManualClock
 from tests.support.memory import roomy_memory
 from tests.support.server import TestServer
@@ -20,6 +21,10 @@ from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
 from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.db.migrate import migrate
 from bitlinkpay.db.pool import Database
+
+# The same examples at every run and no limit of time: a busy machine must not fail what is right.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 _TEMPLATE = "template_migrated"
 _PREFIX = "blp-test-"
