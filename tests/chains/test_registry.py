@@ -205,6 +205,16 @@ def test_EVM_21_another_chain_id_takes_nothing_over_from_mainnet(tmp_path: Path)
     assert registry.endpoints["ethereum"] == Endpoints(("http://127.0.0.1:8545", "http://127.0.0.1:8546"), 2)
 
 
+def test_chains_whose_blocks_cannot_be_recomputed_say_so_and_a_devnet_in_their_place_does_not(tmp_path: Path) -> None:
+    compared = {name for name, network in REGISTRY.networks.items() if network.proof == "compared"}
+    assert compared == {"polygon", "arbitrum"}
+    devnet = "[networks.polygon]\nchain_id = 31338\n"
+    assert load_registry(write(tmp_path, devnet)).network("polygon").proof == "recomputed"
+    stated = devnet + 'proof = "compared"\n'
+    assert load_registry(write(tmp_path, stated)).network("polygon").proof == "compared"
+    assert "proof" in refusal(tmp_path, '[networks.polygon]\nproof = "believed"\n').message
+
+
 def test_a_devnet_names_its_own_token(tmp_path: Path) -> None:
     token = '[assets.usdt-ethereum]\ncontract = "0x5FbDB2315678afecb367f032d93F642f64180aa3"\n'
     registry = load_registry(write(tmp_path, DEVNET + token))
