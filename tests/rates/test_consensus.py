@@ -195,7 +195,7 @@ def test_EXC_01_a_reference_too_old_or_without_the_pivot_is_none():
 
 
 def test_EXC_03_absurd_references_are_left_out():
-    legs = _settle(_fiat("USD", CNY="7.2", XXX="0", YYY="-1", ZZZ="1000000000"))
+    legs = _settle(_fiat("USD", CNY="7.2", XTS="0", YYY="-1", ZZZ="1000000000"))
     assert set(legs) == {"CNY"}
 
 
