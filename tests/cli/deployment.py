@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from tests.flows.harness import Inbox, Lists
 
-from bitlinkpay.app.platform import Platform, chains_of, open_platform
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.cli.main import main
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.payins.clearing import Clearing
@@ -111,7 +112,7 @@ class Deployment:
         self.act(self._follow)
 
     async def _follow(self, platform: Platform) -> None:
-        chain = chains_of(platform)[NETWORK]
+        chain = chains_of(platform.settings, platform.registry, platform.database)[NETWORK]
         same = {"database": platform.database, "registry": platform.registry, "chain": chain, "clock": platform.clock}
         screener = Screening(platform.database, [self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from bitlinkpay.app.lifetime import until_told
 from bitlinkpay.app.platform import (
     Platform,
-    chains_of,
     enroll,
     following,
     open_authority,
@@ -103,7 +102,8 @@ def _desk(platform: Platform) -> Desk:
 
 def _site(platform: Platform, desk: Desk, changes: Changes) -> Site:
     settings = platform.settings
-    orders = Orders(platform.database, platform.registry, platform.payins, chains_of(platform), changes)
+    chains = chains_of(settings, platform.registry, platform.database)
+    orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
     routes = build_routes(
         orders,
         clock=platform.clock,

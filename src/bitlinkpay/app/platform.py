@@ -1,23 +1,16 @@
 """What every process of a deployment is made of."""
 
 from asyncio import sleep
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
-from bitlinkpay.chains.base import Chain
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
-from bitlinkpay.chains.evm.reader import Proof
-from bitlinkpay.chains.registry import Registry, load_registry
-from bitlinkpay.chains.registry_rows import Endpoints
-from bitlinkpay.chains.rpc import Endpoint
-from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.app.networks import load_networks
+from bitlinkpay.chains.registry import Registry
 from bitlinkpay.connection import connect
-from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock, SystemClock
-from bitlinkpay.core.errors import Invalid, Unavailable
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import Holds
@@ -30,36 +23,15 @@ from bitlinkpay.payins.service import Payins
 from bitlinkpay.rates.service import RateBook
 from bitlinkpay.sandbox.actions import SandboxActions
 from bitlinkpay.sandbox.clock import SandboxClock
-from bitlinkpay.sandbox.store import SandboxState
-from bitlinkpay.settings import NetworkSettings, Settings
+from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.wallets import service as wallets
 from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
 
-READABLE: Final = frozenset({Family.EVM})  # families with an adapter for real nodes
 _SIGNER_TRIES: Final = 300
 _SIGNER_PAUSE_S: Final = 0.1
-
-
-def load_networks(settings: Settings) -> Registry:
-    """Return the registry of networks that are on: all in a sandbox, those with endpoints in a live deployment."""
-    registry = load_registry(*settings.registry_paths)
-    unknown = settings.networks.keys() - registry.networks.keys()
-    if unknown:
-        raise Invalid(f"bitlinkpay.toml names unknown networks: {', '.join(sorted(unknown))}")
-    named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
-    endpoints = {**registry.endpoints, **named}
-    on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
-    blind = [name for name in on if registry.networks[name].family not in READABLE]
-    if blind and not settings.is_sandbox:
-        raise Invalid(f"this release cannot read {', '.join(blind)} yet: take their endpoints out, or use a sandbox")
-    return Registry(
-        MappingProxyType({name: network for name, network in registry.networks.items() if name in on}),
-        MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in on}),
-        MappingProxyType(endpoints),
-    )
 
 
 def url_policy(settings: Settings) -> UrlPolicy:
@@ -160,27 +132,6 @@ def open_authority(settings: Settings) -> Authority:
     """Open the platform's CA, server certificate and envelope key; make them at the first start."""
     hosts = [host for host in (settings.wm.host, *settings.hosts) if host not in {"0.0.0.0", "::", ""}]  # noqa: S104
     return Authority.open(settings.keys_dir, hosts, now=SystemClock().now())
-
-
-def chains_of(platform: Platform) -> Mapping[str, Chain]:
-    """Return an adapter for every network that is on."""
-    return {network.id: _chain(platform, network) for network in platform.registry.networks.values()}
-
-
-def _chain(platform: Platform, network: Network) -> Chain:
-    settings, registry = platform.settings, platform.registry
-    assets = registry.assets_of(network.id)
-    if settings.is_sandbox:
-        return SimulatedChain(network, assets, SandboxState(platform.database))
-    named = settings.networks.get(network.id, NetworkSettings())
-    endpoints = registry.endpoints[network.id]
-    return EvmChain(
-        network,
-        assets,
-        [Endpoint(url) for url in endpoints.urls],
-        quorum=endpoints.quorum,
-        options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
-    )
 
 
 def sandbox_actions(platform: Platform) -> SandboxActions:

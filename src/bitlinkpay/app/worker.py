@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import partial
 
 from bitlinkpay.app.lifetime import until_told
-from bitlinkpay.app.platform import Platform, chains_of, check_books, enroll, following, load_networks, open_platform
+from bitlinkpay.app.networks import chains_of, load_networks
+from bitlinkpay.app.platform import Platform, check_books, enroll, following, open_platform
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
 from bitlinkpay.connection import connect
@@ -49,7 +50,7 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
     """
     await _prepare(settings)
     async with open_platform(settings) as platform:
-        chains = chains_of(platform)
+        chains = chains_of(platform.settings, platform.registry, platform.database)
         sender = Sender(platform.urls)
         try:
             async with TaskGroup() as group:

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from bitlinkpay.app.platform import Platform, chains_of, open_platform
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.base import Chain, ChainError, Head
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.deposits.assets import store as reviews
@@ -29,7 +30,7 @@ async def _status(settings: Settings) -> list[dict[str, object]]:
         async with platform.database.reader() as tx:
             cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)}
             holds = await reviews.list_held(tx)
-        chains = chains_of(platform)
+        chains = chains_of(platform.settings, platform.registry, platform.database)
         try:
             return [await _row(platform, chain, cursors.get(name), holds) for name, chain in chains.items()]
         finally:

@@ -1,0 +1,64 @@
+"""Which networks a deployment has, and the adapter of each: the one place that knows all families."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.reader import Proof
+from bitlinkpay.chains.registry import Registry, load_registry
+from bitlinkpay.chains.registry_rows import Endpoints
+from bitlinkpay.chains.rpc import Endpoint
+from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.core.assets import Family, Network
+from bitlinkpay.core.errors import Invalid
+from bitlinkpay.db.pool import Database
+from bitlinkpay.sandbox.store import SandboxState
+from bitlinkpay.settings import NetworkSettings, Settings
+
+READABLE: Final = frozenset({Family.EVM})  # families with an adapter for real nodes
+
+
+def load_networks(settings: Settings) -> Registry:
+    """Return the registry of networks that are on: all in a sandbox, those with endpoints in a live deployment."""
+    registry = load_registry(*settings.registry_paths)
+    unknown = settings.networks.keys() - registry.networks.keys()
+    if unknown:
+        raise Invalid(f"bitlinkpay.toml names unknown networks: {', '.join(sorted(unknown))}")
+    named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
+    endpoints = {**registry.endpoints, **named}
+    on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
+    blind = [name for name in on if registry.networks[name].family not in READABLE]
+    if blind and not settings.is_sandbox:
+        raise Invalid(f"this release cannot read {', '.join(blind)} yet: take their endpoints out, or use a sandbox")
+    return Registry(
+        MappingProxyType({name: network for name, network in registry.networks.items() if name in on}),
+        MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in on}),
+        MappingProxyType(endpoints),
+    )
+
+
+def chains_of(settings: Settings, registry: Registry, database: Database) -> Mapping[str, Chain]:
+    """Return an adapter for every network that is on: simulated in a sandbox, else for real nodes."""
+    networks = registry.networks.values()
+    if settings.is_sandbox:
+        state = SandboxState(database)
+        return {network.id: SimulatedChain(network, registry.assets_of(network.id), state) for network in networks}
+    return {network.id: _adapter(settings, registry, network) for network in networks}
+
+
+def _adapter(settings: Settings, registry: Registry, network: Network) -> Chain:
+    named = settings.networks.get(network.id, NetworkSettings())
+    nodes = registry.endpoints[network.id]
+    match network.family:
+        case Family.EVM:
+            return EvmChain(
+                network,
+                registry.assets_of(network.id),
+                [Endpoint(url) for url in nodes.urls],
+                quorum=nodes.quorum,
+                options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
+            )
+        case family:
+            raise Invalid(f"this release cannot read networks of the {family} family yet")
