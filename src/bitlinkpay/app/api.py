@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import (
     Platform,
     enroll,
