@@ -15,7 +15,7 @@ from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
 from bitlinkpay.chains.registry import load_registry
-from bitlinkpay.chains.rpc import Endpoint
+from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets import store as reviews
 from bitlinkpay.deposits.assets.model import Review

@@ -9,8 +9,8 @@ from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
 from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.registry_rows import Endpoints
-from bitlinkpay.chains.rpc import Endpoint
 from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database

@@ -10,7 +10,7 @@ from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Proxy
 
 from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
-from bitlinkpay.chains.rpc import Endpoint
+from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset
 
 QUICK = EvmOptions(patience=timedelta(milliseconds=300))

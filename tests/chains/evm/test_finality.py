@@ -9,7 +9,7 @@ from tests.nodes.proxy import Mode, Proxy, RpcError
 from bitlinkpay.chains.base import ChainError, FateState, ForkedBlock, GapError, NotEnoughAnswers, WrongChain
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
-from bitlinkpay.chains.rpc import Endpoint
+from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.errors import Invalid
 
 OURS = parse("0x" + "a1" * 20)

@@ -16,7 +16,7 @@ from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
 from bitlinkpay.chains.evm.proof import Unproven
 from bitlinkpay.chains.evm.reader import Proof
-from bitlinkpay.chains.rpc import AnswerTooLarge, Endpoint, EndpointFailed
+from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed
 
 OURS = parse("0x" + "a1" * 20)
 Three = tuple[Proxy, Proxy, Proxy]

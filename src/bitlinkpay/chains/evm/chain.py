@@ -26,8 +26,9 @@ from bitlinkpay.chains.evm.token import read_facts
 from bitlinkpay.chains.evm.transfers import Listing, block_ref, canonical_hash, is_success, read_block, read_transaction
 from bitlinkpay.chains.evm.wire import TX_PLACE, quantity
 from bitlinkpay.chains.quorum import Quorum
-from bitlinkpay.chains.rpc import Call, Endpoint, JsonRpc
+from bitlinkpay.chains.rpc import Call, JsonRpc
 from bitlinkpay.chains.token import TokenFacts
+from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 

@@ -9,8 +9,9 @@ from bitlinkpay.chains.codec.evm import from_bytes, keccak256
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.state import pinned, read_state
 from bitlinkpay.chains.evm.wire import ADDRESS_BYTES, HASH_BYTES, TEXT, unhex
-from bitlinkpay.chains.rpc import Call, CallRefused, printable
+from bitlinkpay.chains.rpc import Call, CallRefused
 from bitlinkpay.chains.token import TokenFacts
+from bitlinkpay.chains.transport import printable
 
 _DECIMALS, _SYMBOL = "0x313ce567", "0x95d89b41"  # EIP-20
 _PAUSED, _DEPRECATED = "0x5c975abb", "0x0e136b19"  # paused(), deprecated()
