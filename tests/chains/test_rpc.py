@@ -16,8 +16,9 @@ from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Mode, Proxy, RpcError
 
 from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.pacing import Breaker, Pace
 from bitlinkpay.chains.rpc import Answer, Call, CallRefused, JsonRpc
-from bitlinkpay.chains.transport import AnswerTooLarge, Breaker, Endpoint, EndpointFailed, Pace, printable
+from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed, printable
 from bitlinkpay.core.errors import Invalid
 
 SECOND = 1_000_000_000
