@@ -1,11 +1,12 @@
 """Money that is not what the order asked for: another asset, another network, no tag, a foreign hand, too much to be true."""
 
 import pytest
-from tests.flows.harness import World, asset_of, fee_of
+from tests.flows.harness import MANY, World, asset_of, fee_of
 
 from bitlinkpay.chains.base import Arrival
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.sandbox.model import Payment
+from bitlinkpay.signer.keyring import KeyRing
 
 
 @pytest.mark.parametrize(
@@ -148,3 +149,30 @@ async def test_TON_08_the_tag_of_a_closed_order_never_opens_it_again(world: Worl
         {"paid": "double", "expired": "late", "cancelled": "after_cancel"}[end],
     ) in await world.states(order)
     assert await world.deposits(other) == []
+
+
+@pytest.mark.parametrize("asset_id", MANY)
+async def test_money_straight_to_a_wallet_that_pays_is_nobody_s_and_never_an_order_s(
+    world: World, ring: KeyRing, asset_id: str
+):
+    order, wallet = await world.open_order(asset_id), ring.hot_wallet(world.network(asset_id))
+    await world.broadcast(Payment(asset=asset_of(asset_id), target=wallet.address, units=order.units))
+    await world.finalize(asset_of(asset_id).network)
+    assert (await world.state(order), await world.deposits(order)) == ("created", [])
+    (row,) = await world.rows("select target, state, label, merchant_id, payin_id from deposits")
+    assert row == (wallet.address, "unassigned", "", None, None)
+    kept = "select sum(balance_units) from ledger_accounts where kind = 'platform:unattributed' and asset = $1"
+    assert await world.rows(kept, asset_id) == [(order.units,)]
+    await world.pay_and_finalize(order)
+    assert await world.state(order) == "paid"
+
+
+async def test_every_evm_network_watches_the_wallets_that_pay(world: World, ring: KeyRing):
+    networks = ("ethereum", "bsc", "polygon", "arbitrum")
+    await world.watch(*networks)
+    for network, index in zip(networks, (0, 1, 6, 7), strict=True):
+        asset, wallet = asset_of(f"usdt-{network}"), ring.hot_wallet(world.registry.networks[network], index)
+        await world.broadcast(Payment(asset=asset, target=wallet.address, units=10**6))
+        await world.finalize(network)
+    found = await world.rows("select network, state, merchant_id from deposits order by seen_at, deposit_id")
+    assert found == [(network, "unassigned", None) for network in networks]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytoniq_core import Cell, StateInit, begin_cell
 
 from bitlinkpay.chains.address import deposit_address
+from bitlinkpay.chains.outgoing import KeyRole
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer import selftest, ton
 from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
@@ -132,6 +133,36 @@ def test_solana_pool_is_the_base58_of_each_key(seed: bytes) -> None:
     for pooled in ring.solana[::50]:
         key = nacl.signing.SigningKey(recover_private_key(seed, Family.SOLANA, pooled.index))
         assert base58.b58decode(pooled.address) == bytes(key.verify_key)
+
+
+def test_hot_addresses_are_those_of_other_libraries() -> None:
+    ring = derive_keyring(SEEDS[2])
+    for hot in ring.hot:
+        key = recover_private_key(SEEDS[2], hot.family, hot.index, testnet=hot.is_testnet, role=KeyRole.HOT)
+        match hot.family:
+            case Family.EVM:
+                expected = Account.from_key(key).address
+            case Family.TRON:
+                public = PrivateKey(key).public_key.format(compressed=False)[1:]
+                digest = keccak.new(digest_bits=256, data=public).digest()
+                expected = base58.b58encode_check(b"\x41" + digest[-20:]).decode()
+            case Family.BITCOIN:
+                program = b"\x00\x14" + wallycore.hash160(PrivateKey(key).public_key.format())
+                expected = wallycore.addr_segwit_from_bytes(program, "tb" if hot.is_testnet else "bc", 0)
+            case Family.SOLANA:
+                expected = base58.b58encode(bytes(nacl.signing.SigningKey(key).verify_key)).decode()
+            case Family.TON:
+                expected = oracle_ton_wallet(bytes(nacl.signing.SigningKey(key).verify_key))
+        assert hot.address == expected
+
+
+@pytest.mark.parametrize(("coin", "family"), [(60, Family.EVM), (195, Family.TRON)])
+def test_hot_keys_stand_on_account_1(coin: int, family: Family) -> None:
+    master = wallycore.bip32_key_from_seed(SEEDS[1], wallycore.BIP32_VER_MAIN_PRIVATE, 0)
+    path = [44 | 0x80000000, coin | 0x80000000, 1 | 0x80000000, 0, 5]
+    child = wallycore.bip32_key_from_parent_path(master, path, wallycore.BIP32_FLAG_KEY_PRIVATE)
+    key = recover_private_key(SEEDS[1], family, 5, role=KeyRole.HOT)
+    assert wallycore.bip32_key_get_priv_key(child) == key
 
 
 def test_pool_batches_agree_wherever_they_start() -> None:

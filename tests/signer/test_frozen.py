@@ -3,6 +3,7 @@
 import pytest
 
 from bitlinkpay.core.assets import Family
+from bitlinkpay.signer.keyring import HotAddress
 from bitlinkpay.signer.keys import SolanaBranch, derive_keyring, recover_private_key
 from bitlinkpay.signer.service import RESTORE_GAP
 from bitlinkpay.signer.ton import SUBWALLET_ID, TIMEOUT_S
@@ -39,6 +40,19 @@ SOLANA = (
     "EaAYgaQs1wjTYSPKF12BCpWwUYX1XbVF3zWXLpeiVkzh",
     "EqAXRSpQp4tTjFVShMFFSTDVHRLsAwdKbbk9gc8rY2D",
 )
+HOT = {
+    (Family.EVM, False): "0x43afA96F1DC56947626C5a951e0de99Ae0337020 0x0Cb2f36706989C5977364cC5295B9dD7397a58AE",
+    (Family.TRON, False): "TH6dCoPrCdTZqXvT4P248MLCekK27A7G1T TWMzfrnW3eoYbxKcj3WsqPK4GfjvKjPWX6",
+    (
+        Family.BITCOIN,
+        False,
+    ): "bc1qrr6tpr7jstpfc4df4ayqzqu0dvc76qgmm4ggjt bc1q3t87mfuardsd0j3yyjenvzqjd2dv2vu2jke6y5",
+    (Family.BITCOIN, True): "tb1q5s2x6l3j6lm4hff2a4eptnffuph53mpnwdyrzf tb1qmuyqut9f5mar7hm6sxj9m5rvqyv7f7yw7d5yp4",
+    (
+        Family.SOLANA,
+        False,
+    ): "FrxwWDQcUD6Bj95L81NTGrdwZUwbcmVxMgfTmBL6Bk9K 2aYjDWdaJGC8zeKZUeuxyU9sk1LxyRnmxZ8RXvnFCQbU",
+}  # indexes 0 and 7
 TAGS = ("643242114", "790850889", "105380988")
 
 
@@ -57,6 +71,17 @@ def test_derived_addresses(family: Family, testnet: bool) -> None:
 def test_solana_addresses() -> None:
     branch = SolanaBranch.of(SEED)
     assert tuple(branch.pool(index, 1)[0].address for index in INDEXES) == SOLANA
+
+
+@pytest.mark.parametrize(("family", "testnet"), list(HOT))
+def test_hot_addresses(family: Family, testnet: bool) -> None:
+    found = [hot for hot in RING.hot if (hot.family, hot.is_testnet) == (family, testnet)]
+    assert [hot.index for hot in found] == list(range(8))
+    assert f"{found[0].address} {found[7].address}" == HOT[family, testnet]
+
+
+def test_the_hot_wallet_of_ton_is_the_one_wallet() -> None:
+    assert [hot for hot in RING.hot if hot.family is Family.TON] == [HotAddress(Family.TON, False, 0, RING.ton_wallet)]
 
 
 def test_ton_places() -> None:

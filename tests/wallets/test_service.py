@@ -195,8 +195,24 @@ async def test_importing_twice_changes_nothing(allocator: Allocator, database: D
         await service.import_keyring(tx, ring)
         assert await service.highest_indexes(tx) == before
         assert await service.get_keyring(tx) == ring
-        wallets = await tx.fetch("select address, tag, purpose from addresses")
-    assert [(row["address"], row["tag"], row["purpose"]) for row in wallets] == [(ring.ton_wallet, "", "wallet")]
+        rows = await tx.fetch("select key_family, address, tag, key_index, purpose from addresses")
+    found = {(row["key_family"], row["address"], row["key_index"]) for row in rows}
+    assert found == {(hot.family.value, hot.address, hot.index) for hot in ring.hot}
+    assert len(rows) == len(ring.hot) == 41
+    assert {(row["tag"], row["purpose"]) for row in rows} == {("", "wallet")}
+
+
+async def test_a_ring_of_an_earlier_release_brings_the_ton_wallet_and_the_next_start_the_rest(
+    database: Database, ring: KeyRing
+) -> None:
+    async def wallets(imported: KeyRing) -> int:
+        async with database.transaction() as tx:
+            await service.import_keyring(tx, imported)
+            assert await service.get_keyring(tx) == imported
+            return int(await tx.fetchval("select count(*) from addresses where purpose = 'wallet'"))
+
+    assert await wallets(replace(ring, hot=())) == 1
+    assert await wallets(ring) == 41
 
 
 async def test_without_a_keyring_there_are_no_addresses(database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bitlinkpay.core.assets import Family
 from bitlinkpay.db.pool import Database, Tx
-from bitlinkpay.signer.keyring import KeyRing, PoolAddress
+from bitlinkpay.signer.keyring import HotAddress, KeyRing, PoolAddress
 from bitlinkpay.signer.keys import derive_keyring
 from bitlinkpay.wallets import store
 
@@ -178,8 +178,8 @@ async def test_two_first_starts_agree_on_one_key_ring(database: Database) -> Non
 
 async def test_samples_are_few_and_of_orders_only(database: Database) -> None:
     async with database.transaction() as tx:
-        await store.save_wallet(tx, Family.TON, "0:wallet")
-        await store.save_wallet(tx, Family.TON, "0:wallet")
+        for _ in range(2):
+            await store.save_wallets(tx, [HotAddress(Family.TON, False, 0, "0:wallet")])
         for n in range(20):
             await tx.execute(
                 "insert into addresses (key_family, address, tag, key_index, merchant_id, payin_id, purpose)"

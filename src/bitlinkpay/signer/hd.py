@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import wallycore
 from bip32 import BIP32
 from slip10 import SLIP10
 
@@ -27,12 +28,23 @@ class PrivateNode(Protocol):
 
 _bip32_from_seed: Callable[[bytes, str], PrivateNode] = BIP32.from_seed
 _slip10_from_seed: Callable[[bytes, str, str], PrivateNode] = SLIP10.from_seed
+_bip32_node: Callable[[bytes, bytes], PrivateNode] = BIP32
 _slip10_node: Callable[[bytes, bytes, None, bytes, int, int, str, str], PrivateNode] = SLIP10
 
 
 def secp256k1_master(seed: bytes, *, testnet: bool = False) -> PrivateNode:
     """Return the BIP-32 master key; `testnet` only changes how extended keys are written (`tpub`)."""
     return _bip32_from_seed(seed, "test" if testnet else "main")
+
+
+def secp256k1_node(chain_code: bytes, key: bytes) -> PrivateNode:
+    """Rebuild a node on secp256k1 from its parts."""
+    return _bip32_node(chain_code, key)
+
+
+def secp256k1_public_key(key: bytes) -> bytes:
+    """Return the 33-byte public key of a private one."""
+    return bytes(wallycore.ec_public_key_from_private_key(key))
 
 
 def ed25519_master(seed: bytes) -> PrivateNode:

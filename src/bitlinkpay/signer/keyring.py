@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bitlinkpay.core.errors import Invalid
+from bitlinkpay.chains.outgoing import KeyRole, Wallet
+from bitlinkpay.core.assets import Family, Network
+from bitlinkpay.core.errors import Invalid, NotFound
 
 FIRST_POOL = 256
+HOT_WALLETS = 8  # hot wallets of each family; TON has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,35 @@ class PoolAddress:
 
     index: int
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class HotAddress:
+    """A wallet that pays: `m/44'/60'/1'/0/index` and so on, one account beside the deposit keys.
+
+    Attributes:
+        family: the key family; all EVM networks share an address.
+        is_testnet: the address as test networks write it; Bitcoin only.
+        index: the key, from 0.
+        address: canonical.
+    """
+
+    family: Family
+    is_testnet: bool
+    index: int
+    address: str
+
+
+class NoHotWallet(NotFound):
+    """The key ring has no hot wallet of this index on this network."""
+
+    code = "signer.no_hot_wallet"
+
+    def __init__(self, network: Network, index: int) -> None:
+        super().__init__(
+            f"the key ring has no hot wallet {index} on {network.id}; start the signer of this release once"
+            f" and take an index below {HOT_WALLETS} (TON: 0)"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +66,8 @@ class KeyRing:
         solana: the first addresses of the pool.
         floors: per key family the lowest index that may still be handed out, set by a restore: a lost database
             may have handed out more than the backup knew of.
+        hot: addresses of the wallets that pay; none in a ring of an earlier release. They follow from the same seed
+            and are no part of the fingerprint.
     """
 
     fingerprint: str
@@ -46,6 +80,19 @@ class KeyRing:
     solana_zero: str
     solana: tuple[PoolAddress, ...] = ()
     floors: dict[str, int] = field(default_factory=dict)
+    hot: tuple[HotAddress, ...] = ()
+
+    def hot_wallet(self, network: Network, index: int = 0) -> Wallet:
+        """Return a wallet that pays on a network.
+
+        Raises:
+            NoHotWallet: there is none of this index.
+        """
+        is_testnet = network.testnet and network.family is Family.BITCOIN
+        for hot in self.hot:
+            if (hot.family, hot.is_testnet, hot.index) == (network.family, is_testnet, index):
+                return Wallet(KeyRole.HOT, index, hot.address)
+        raise NoHotWallet(network, index)
 
     def digest(self) -> str:
         """Return the fingerprint that these keys have."""

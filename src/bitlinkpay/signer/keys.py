@@ -1,30 +1,48 @@
 """From the seed to keys: BIP-32 with BIP-44 and BIP-84 paths on secp256k1, SLIP-0010 on Ed25519.
 
-Private keys live in local variables of these functions and in `SolanaBranch`; Python cannot erase memory for certain,
-so what protects them is the process they live in (`hardening`).
+Deposit keys stand on account 0 of each family, keys of hot wallets on account 1: an extended public key together with
+one private key below it gives the account away, and so a hot key never gives a deposit key away.
+
+Private keys live in local variables of these functions, in `SolanaBranch` and in `vault.Vault`; Python cannot erase
+memory for certain, so what protects them is the process they live in (`hardening`).
 """
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from nacl.signing import SigningKey
 
 from bitlinkpay.chains.address import deposit_address
+from bitlinkpay.chains.outgoing import KeyRole
 from bitlinkpay.core.assets import Family
-from bitlinkpay.signer.hd import HARDENED, ed25519_master, ed25519_node, secp256k1_master
-from bitlinkpay.signer.keyring import FIRST_POOL, KeyRing, PoolAddress
+from bitlinkpay.signer.hd import HARDENED, PrivateNode, ed25519_master, ed25519_node, secp256k1_master
+from bitlinkpay.signer.keyring import FIRST_POOL, HOT_WALLETS, HotAddress, KeyRing, PoolAddress
+from bitlinkpay.signer.public import deposit_node
 from bitlinkpay.signer.ton import wallet_address
 
 SEED_BYTES = 64  # what BIP-39 makes and the most that BIP-32 takes
 HIGHEST_INDEX = 2**31 - 1
 
-EVM_PATH = "m/44'/60'/0'"
-TRON_PATH = "m/44'/195'/0'"
-BITCOIN_PATH = "m/84'/0'/0'"
-BITCOIN_TESTNET_PATH = "m/84'/1'/0'"
-SOLANA_PATH = "m/44'/501'"  # then /index'/0'
-TON_PATH = "m/44'/607'/0'"
+EVM_PATH = "m/44'/60'"
+TRON_PATH = "m/44'/195'"
+BITCOIN_PATH = "m/84'/0'"
+BITCOIN_TESTNET_PATH = "m/84'/1'"
+SOLANA_PATH = "m/44'/501'"  # then /index'/account'
+TON_PATH = "m/44'/607'/0'"  # the one wallet, deposits and payments alike
+
+SECP256K1_PATHS: Mapping[tuple[Family, bool], str] = MappingProxyType(
+    {
+        (Family.EVM, False): EVM_PATH,
+        (Family.TRON, False): TRON_PATH,
+        (Family.BITCOIN, False): BITCOIN_PATH,
+        (Family.BITCOIN, True): BITCOIN_TESTNET_PATH,
+    }
+)
+"""By family and whether it is a test network; then /account'/0/index."""
+
+ACCOUNTS: Mapping[KeyRole, int] = MappingProxyType({KeyRole.DEPOSIT: 0, KeyRole.HOT: 1})
 
 
 def new_seed() -> bytes:
@@ -34,7 +52,7 @@ def new_seed() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class SolanaBranch:
-    """The private node `m/44'/501'`: all that the running signer keeps of the seed, to derive pool addresses ahead."""
+    """The private node `m/44'/501'`: pool addresses are derived ahead from it, and it signs."""
 
     chain_code: bytes = field(repr=False)
     key: bytes = field(repr=False)
@@ -45,17 +63,18 @@ class SolanaBranch:
         chain_code, key = ed25519_master(seed).get_extended_privkey_from_path(SOLANA_PATH)
         return cls(chain_code, key)
 
-    def private_key(self, index: int) -> bytes:
+    def private_key(self, index: int, role: KeyRole = KeyRole.DEPOSIT) -> bytes:
         """Return the 32-byte Ed25519 private key (RFC 8032 seed) of an index."""
         node = ed25519_node(self.chain_code, self.key, depth=2)
-        return node.get_privkey_from_path([index | HARDENED, HARDENED])
+        return node.get_privkey_from_path([index | HARDENED, ACCOUNTS[role] | HARDENED])
 
     def pool(self, first: int, count: int) -> tuple[PoolAddress, ...]:
         """Derive `count` addresses from index `first` on."""
-        return tuple(PoolAddress(index, self._address(index)) for index in range(first, first + count))
+        return tuple(PoolAddress(index, self.address(index)) for index in range(first, first + count))
 
-    def _address(self, index: int) -> str:
-        public_key = bytes(SigningKey(self.private_key(index)).verify_key)
+    def address(self, index: int, role: KeyRole = KeyRole.DEPOSIT) -> str:
+        """Return the address of an index."""
+        public_key = bytes(SigningKey(self.private_key(index, role)).verify_key)
         return deposit_address(Family.SOLANA, False, public_key)
 
 
@@ -67,45 +86,57 @@ def derive_keyring(seed: bytes, floors: Mapping[str, int] | None = None) -> KeyR
     branch = SolanaBranch.of(seed)
     ring = KeyRing(
         fingerprint="",
-        evm=main.get_xpub_from_path(EVM_PATH),
-        tron=main.get_xpub_from_path(TRON_PATH),
-        bitcoin=main.get_xpub_from_path(BITCOIN_PATH),
-        bitcoin_testnet=test.get_xpub_from_path(BITCOIN_TESTNET_PATH),
+        evm=main.get_xpub_from_path(account_path(EVM_PATH, KeyRole.DEPOSIT)),
+        tron=main.get_xpub_from_path(account_path(TRON_PATH, KeyRole.DEPOSIT)),
+        bitcoin=main.get_xpub_from_path(account_path(BITCOIN_PATH, KeyRole.DEPOSIT)),
+        bitcoin_testnet=test.get_xpub_from_path(account_path(BITCOIN_TESTNET_PATH, KeyRole.DEPOSIT)),
         ton_key=ton_key.hex(),
         ton_wallet=wallet_address(ton_key),
-        solana_zero=branch.pool(0, 1)[0].address,
+        solana_zero=branch.address(0),
         solana=branch.pool(lowest.get(Family.SOLANA, 0), FIRST_POOL),
         floors=lowest,
     )
-    return replace(ring, fingerprint=ring.digest())
+    return replace(ring, fingerprint=ring.digest(), hot=_hot_addresses(main, branch, ring.ton_wallet))
 
 
-def recover_private_key(seed: bytes, family: Family, index: int, *, testnet: bool = False) -> bytes:
-    """Return the 32-byte private key that controls a deposit address, for recovery and (later) for signing.
+def account_path(coin: str, role: KeyRole) -> str:
+    """Return the path of the account that the keys of a role stand on."""
+    return f"{coin}/{ACCOUNTS[role]}'"
 
-    TON has one wallet: every index gives its key.
+
+def recover_private_key(
+    seed: bytes, family: Family, index: int, *, testnet: bool = False, role: KeyRole = KeyRole.DEPOSIT
+) -> bytes:
+    """Return the 32-byte private key that controls an address, for recovery.
+
+    TON has one wallet: every index and role gives its key.
     """
     assert 0 <= index <= HIGHEST_INDEX
     match family:
-        case Family.EVM:
-            return _secp256k1_key(seed, EVM_PATH, index)
-        case Family.TRON:
-            return _secp256k1_key(seed, TRON_PATH, index)
-        case Family.BITCOIN:
-            return _secp256k1_key(seed, BITCOIN_TESTNET_PATH if testnet else BITCOIN_PATH, index)
         case Family.SOLANA:
-            return SolanaBranch.of(seed).private_key(index)
+            return SolanaBranch.of(seed).private_key(index, role)
         case Family.TON:
-            return _ton_private_key(seed)
+            return ton_private_key(seed)
+        case _:
+            coin = SECP256K1_PATHS[family, testnet and family is Family.BITCOIN]
+            return secp256k1_master(seed).get_privkey_from_path(f"{account_path(coin, role)}/0/{index}")
 
 
-def _secp256k1_key(seed: bytes, account: str, index: int) -> bytes:
-    return secp256k1_master(seed).get_privkey_from_path(f"{account}/0/{index}")
-
-
-def _ton_private_key(seed: bytes) -> bytes:
+def ton_private_key(seed: bytes) -> bytes:
+    """Return the 32-byte Ed25519 private key of the TON wallet."""
     return ed25519_master(seed).get_privkey_from_path(TON_PATH)
 
 
 def _ton_public_key(seed: bytes) -> bytes:
-    return bytes(SigningKey(_ton_private_key(seed)).verify_key)
+    return bytes(SigningKey(ton_private_key(seed)).verify_key)
+
+
+def _hot_addresses(master: PrivateNode, branch: SolanaBranch, ton_wallet: str) -> tuple[HotAddress, ...]:
+    found = [HotAddress(Family.TON, False, 0, ton_wallet)]
+    for (family, testnet), coin in SECP256K1_PATHS.items():
+        node = deposit_node(master.get_xpub_from_path(account_path(coin, KeyRole.HOT)))
+        keys = [node.get_pubkey_from_path([index]) for index in range(HOT_WALLETS)]
+        addresses = [deposit_address(family, testnet, key) for key in keys]
+        found.extend(HotAddress(family, testnet, index, address) for index, address in enumerate(addresses))
+    solana = [branch.address(index, KeyRole.HOT) for index in range(HOT_WALLETS)]
+    return (*found, *(HotAddress(Family.SOLANA, False, index, address) for index, address in enumerate(solana)))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bitlinkpay.chains.outgoing import Wallet
 from bitlinkpay.core.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 
 
@@ -108,3 +109,27 @@ class SignerRefused(Invalid):
     """The signer process understood the request and refused it."""
 
     code = "signer.refused"
+
+
+class ForeignWallet(Invalid):
+    """A wallet that is said to be ours has no key of ours."""
+
+    code = "signer.foreign_wallet"
+
+    def __init__(self, network: str, wallet: Wallet) -> None:
+        super().__init__(f"{wallet.address[:100]} is not {wallet.role} wallet {wallet.index} of this seed on {network}")
+
+
+class ForeignAsset(Invalid):
+    """The signer's own registry has no such asset on this network."""
+
+    code = "signer.foreign_asset"
+
+    def __init__(self, network: str, asset_id: str) -> None:
+        super().__init__(f"the signer's registry has no asset {asset_id[:40]!r} on {network}")
+
+
+class PlanMismatch(Invalid):
+    """A plan does not fit its intent: nothing is signed."""
+
+    code = "signer.plan_mismatch"

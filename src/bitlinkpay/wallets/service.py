@@ -10,7 +10,7 @@ from typing import Final
 
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.db.pool import Database, Tx
-from bitlinkpay.signer.keyring import KeyRing, PoolAddress
+from bitlinkpay.signer.keyring import HotAddress, KeyRing, PoolAddress
 from bitlinkpay.wallets import store
 from bitlinkpay.wallets.derivation import Derivation
 from bitlinkpay.wallets.model import Allotted, KeyRingDiffers, KeyRingMissing, NoAddressLeft, PoolGap
@@ -29,7 +29,8 @@ _SAMPLES = 3
 async def import_keyring(tx: Tx, ring: KeyRing) -> None:
     """Take over the signer's public keys; safe to repeat at every start.
 
-    Sequences rise to the ring's floors, its first Solana addresses join the pool, the TON wallet becomes ours.
+    Sequences rise to the ring's floors, its first Solana addresses join the pool, the wallets that pay become ours:
+    money that goes straight to one is recorded, as nobody's.
 
     Raises:
         KeyRingDiffers: this database handed out addresses of another seed, or by other rules.
@@ -43,7 +44,7 @@ async def import_keyring(tx: Tx, ring: KeyRing) -> None:
     await _check_handed_out(tx, ring)
     await store.raise_sequences(tx, ring.floors)
     await store.add_pooled(tx, ring.solana)
-    await store.save_wallet(tx, Family.TON, ring.ton_wallet)
+    await store.save_wallets(tx, ring.hot or (HotAddress(Family.TON, False, 0, ring.ton_wallet),))
 
 
 async def get_keyring(tx: Tx) -> KeyRing:

@@ -6,7 +6,7 @@ import msgspec
 
 from bitlinkpay.core.assets import Family
 from bitlinkpay.db.pool import Tx
-from bitlinkpay.signer.keyring import KeyRing, PoolAddress
+from bitlinkpay.signer.keyring import HotAddress, KeyRing, PoolAddress
 from bitlinkpay.wallets.model import Purpose
 
 
@@ -133,15 +133,18 @@ async def save_keyring(tx: Tx, ring: KeyRing) -> str:
     )
 
 
-async def save_wallet(tx: Tx, family: Family, address: str) -> None:
-    """Record our own shared wallet, so that money that names no tag of ours is found too."""
+async def save_wallets(tx: Tx, wallets: Sequence[HotAddress]) -> None:
+    """Record the wallets that we pay from, so that money sent straight to them, or without a tag of ours, is found."""
     await tx.execute(
         """
-        insert into addresses (key_family, address, tag, key_index, purpose) values ($1, $2, '', 0, $3)
+        insert into addresses (key_family, address, tag, key_index, purpose)
+        select key_family, address, '', key_index, $4 from unnest($1::text[], $2::text[], $3::bigint[])
+            as t (key_family, address, key_index)
         on conflict do nothing
         """,
-        family.value,
-        address,
+        [wallet.family.value for wallet in wallets],
+        [wallet.address for wallet in wallets],
+        [wallet.index for wallet in wallets],
         Purpose.WALLET.value,
     )
 
