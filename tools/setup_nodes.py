@@ -1,7 +1,7 @@
-"""Install what tests run on loopback (a real EVM node) and, on request, compile the test contracts.
+"""Install what tests run on loopback (real EVM nodes) and, on request, compile all contracts.
 
 python tools/setup_nodes.py             install once; a second run sees that nothing changed and returns
-python tools/setup_nodes.py --compile   write tests/nodes/contracts.json again from the Solidity sources
+python tools/setup_nodes.py --compile   write contracts.json and the shipped wallets.json again from their sources
 """
 
 import hashlib
@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-NODES = Path(__file__).resolve().parent.parent / "tests" / "nodes"
+ROOT = Path(__file__).resolve().parent.parent
+NODES = ROOT / "tests" / "nodes"
 MARK = NODES / "node_modules" / ".installed-for"
 ARTEFACTS = NODES / "contracts.json"
+WALLETS = ROOT / "src" / "bitlinkpay" / "chains" / "evm" / "contracts" / "wallets.json"
 
 
 def main() -> int:
@@ -22,7 +24,8 @@ def main() -> int:
         return 1
     if "--compile" in sys.argv[1:]:
         ARTEFACTS.write_text(compile_contracts())
-        print(f"test nodes: wrote {ARTEFACTS.name}", flush=True)
+        WALLETS.write_text(compile_wallets())
+        print(f"test nodes: wrote {ARTEFACTS.name} and {WALLETS.name}", flush=True)
     return 0
 
 
@@ -48,20 +51,50 @@ def install() -> bool:
 
 
 def compile_contracts() -> str:
-    """Return, as JSON, the creation code of every contract and its constructor's and functions' selectors."""
-    sources = {path.name: {"content": path.read_text()} for path in sorted((NODES / "contracts").glob("*.sol"))}
+    """Return, as JSON, the creation code of every test contract and its functions' selectors."""
+    settings = {"optimizer": {"enabled": True, "runs": 200}}
+    compiled = {
+        name: {"code": "0x" + out["evm"]["bytecode"]["object"], "selectors": out["evm"]["methodIdentifiers"]}
+        for name, out in _compile(NODES / "contracts", settings, ["evm.bytecode.object", "evm.methodIdentifiers"])
+        if out["evm"]["bytecode"]["object"]
+    }
+    return json.dumps(dict(sorted(compiled.items())), indent=1, sort_keys=True) + "\n"
+
+
+def compile_wallets() -> str:
+    """Return, as JSON, both codes of the contracts that are shipped, and where their immutable values stand."""
+    settings = {"optimizer": {"enabled": True, "runs": 200}, "viaIR": True, "evmVersion": "prague"}
+    outputs = ["evm.bytecode.object", "evm.deployedBytecode", "evm.methodIdentifiers"]
+    compiled = {
+        name: {
+            "creation": out["evm"]["bytecode"]["object"],
+            "runtime": out["evm"]["deployedBytecode"]["object"],
+            "immutables": [
+                place["start"]
+                for places in out["evm"]["deployedBytecode"].get("immutableReferences", {}).values()
+                for place in places
+            ],
+            "selectors": out["evm"]["methodIdentifiers"],
+        }
+        for name, out in _compile(WALLETS.parent, settings, outputs)
+        if out["evm"]["methodIdentifiers"]
+    }
+    return json.dumps(dict(sorted(compiled.items())), indent=1, sort_keys=True) + "\n"
+
+
+def _compile(folder: Path, settings: dict[str, object], outputs: list[str]) -> list[tuple[str, dict]]:
+    """Compile every source of a folder with the pinned compiler; return name and output of each contract."""
     request = {
         "language": "Solidity",
-        "sources": sources,
+        "sources": {path.name: {"content": path.read_text()} for path in sorted(folder.glob("*.sol"))},
         "settings": {
-            "optimizer": {"enabled": True, "runs": 200},
+            **settings,
             "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-            "outputSelection": {"*": {"*": ["evm.bytecode.object", "evm.methodIdentifiers"]}},
+            "outputSelection": {"*": {"*": outputs}},
         },
     }
-    node = shutil.which("node") or "node"
     done = subprocess.run(
-        [node, "node_modules/solc/solc.js", "--standard-json"],
+        [shutil.which("node") or "node", "node_modules/solc/solc.js", "--standard-json"],
         cwd=NODES,
         input=json.dumps(request),
         capture_output=True,
@@ -72,13 +105,7 @@ def compile_contracts() -> str:
     errors = [e["formattedMessage"] for e in answer.get("errors", []) if e["severity"] == "error"]
     if errors:
         raise SystemExit("\n".join(errors))
-    compiled = {
-        name: {"code": "0x" + out["evm"]["bytecode"]["object"], "selectors": out["evm"]["methodIdentifiers"]}
-        for unit in answer["contracts"].values()
-        for name, out in unit.items()
-        if out["evm"]["bytecode"]["object"]
-    }
-    return json.dumps(dict(sorted(compiled.items())), indent=1, sort_keys=True) + "\n"
+    return [contract for unit in answer["contracts"].values() for contract in unit.items()]
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def test_the_lock_file_names_no_registry() -> None:
     not (NODES / "node_modules" / "solc").exists() or not shutil.which("node"), reason="solc is not installed"
 )
 def test_the_committed_artefacts_are_those_of_the_sources() -> None:
-    assert script().compile_contracts() == (NODES / "contracts.json").read_text()
+    tool = script()
+    assert tool.compile_contracts() == tool.ARTEFACTS.read_text()
+    assert tool.compile_wallets() == tool.WALLETS.read_text(), "the code that our own addresses run"
 
 
 def test_a_second_set_up_changes_nothing_and_says_so() -> None:

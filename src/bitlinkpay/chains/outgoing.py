@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from bitlinkpay.chains.base import BlockRef, FateState
-from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.assets import Asset, Family
 
 
 class KeyRole(StrEnum):
@@ -191,6 +191,15 @@ class FeeQuote:
 
     units: int
     units_max: int
+
+
+def numbers_taken(family: Family, purpose: Purpose) -> int:
+    """Return how many numbers of its lane one transaction uses up.
+
+    An EVM wallet that delegates in its own transaction uses two nonces: the transaction's and the authorization's
+    (EIP-7702).
+    """
+    return 2 if family is Family.EVM and purpose is Purpose.SETUP else 1
 
 
 class CannotPlan(Exception):
