@@ -17,7 +17,6 @@ from bitlinkpay.chains.base import (
     Head,
     Transfer,
 )
-from bitlinkpay.chains.evm.finality import Finality
 from bitlinkpay.chains.evm.internal import InternalFinder
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.reader import BlockReader, Proof, Sealed
@@ -25,6 +24,7 @@ from bitlinkpay.chains.evm.state import StateReader
 from bitlinkpay.chains.evm.token import read_facts
 from bitlinkpay.chains.evm.transfers import Listing, block_ref, canonical_hash, is_success, read_block, read_transaction
 from bitlinkpay.chains.evm.wire import TX_PLACE, quantity
+from bitlinkpay.chains.finality import Finality
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import Call, JsonRpc
 from bitlinkpay.chains.token import TokenFacts
@@ -93,7 +93,8 @@ class EvmChain:
         self._nodes = [EvmNode(JsonRpc(endpoint), network) for endpoint in endpoints]
         self._quorum = Quorum(self._nodes, quorum, patience=options.patience)
         self._listing = Listing(assets)
-        self._finality = Finality(self._quorum, options.finality)
+        tag = options.finality
+        self._finality = Finality(self._quorum, lambda node: node.heads(tag), EvmNode.ref_at)
         self._reader = BlockReader(self._quorum, options.proof, range_max=options.range_max)
         self._state = StateReader(self._quorum)
         self._traces = options.traces

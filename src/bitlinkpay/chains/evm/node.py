@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from bitlinkpay.chains.base import GapError, WrongChain
-from bitlinkpay.chains.evm.transfers import canonical_hash
+from bitlinkpay.chains.base import BlockRef, GapError, WrongChain
+from bitlinkpay.chains.evm.transfers import block_ref, canonical_hash
 from bitlinkpay.chains.evm.wire import (
     BLOCK,
     RECEIPTS,
@@ -107,6 +107,22 @@ class EvmNode:
         """Return the hash of its canonical block at a height."""
         (stamp,) = await self.stamps([height])
         return None if stamp is None else _at(stamp, height)
+
+    async def heads(self, tag: str) -> tuple[BlockRef, BlockRef]:
+        """Return its newest block and the one that it calls final by a tag.
+
+        Raises:
+            GapError: it has none by that tag.
+        """
+        latest, final = await self.stamps(["latest", tag])
+        if latest is None or final is None:
+            raise GapError(f"{self.label} knows no {'latest' if latest is None else tag} block")
+        return block_ref(latest), block_ref(final)
+
+    async def ref_at(self, height: int) -> BlockRef | None:
+        """Return its canonical block at a height."""
+        (stamp,) = await self.stamps([height])
+        return None if stamp is None else block_ref(stamp)
 
     async def blocks(self, first: int, last: int) -> list[RawBlock]:
         """Return whole blocks of a range of heights: one call each.

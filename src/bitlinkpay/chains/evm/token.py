@@ -5,13 +5,13 @@ part of the facts. Names and symbols are shown to operators as foreign text and 
 """
 
 from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.codec import abi
 from bitlinkpay.chains.codec.evm import from_bytes, keccak256
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.state import pinned, read_state
 from bitlinkpay.chains.evm.wire import ADDRESS_BYTES, HASH_BYTES, TEXT, unhex
 from bitlinkpay.chains.rpc import Call, CallRefused
 from bitlinkpay.chains.token import TokenFacts
-from bitlinkpay.chains.transport import printable
 
 _DECIMALS, _SYMBOL = "0x313ce567", "0x95d89b41"  # EIP-20
 _PAUSED, _DEPRECATED = "0x5c975abb", "0x0e136b19"  # paused(), deprecated()
@@ -21,7 +21,6 @@ _IMPLEMENTATION_SLOTS = (
     "0x7050c9e0f4ca769c69bd3a8ef740bc37934f8e2c036e5a723fd8ee048ed3f8c3",  # OpenZeppelin before EIP-1967
 )
 _BEACON_SLOT = "0xa3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50"  # EIP-1967
-_DECIMALS_MAX = 255
 
 
 async def read_facts(node: EvmNode, contract: str, block_hash: str) -> TokenFacts:
@@ -36,10 +35,10 @@ async def read_facts(node: EvmNode, contract: str, block_hash: str) -> TokenFact
         code_hash=await _code_hash(node, contract, block_hash),
         implementation=implementation,
         implementation_hash=await _code_hash(node, implementation, block_hash) if implementation else "",
-        decimals=_small(await _view(node, contract, _DECIMALS, block_hash)),
-        symbol=_text(await _view(node, contract, _SYMBOL, block_hash)),
-        is_paused=_small(await _view(node, contract, _PAUSED, block_hash)) == 1,
-        is_deprecated=_small(await _view(node, contract, _DEPRECATED, block_hash)) == 1,
+        decimals=abi.small(await _view(node, contract, _DECIMALS, block_hash)),
+        symbol=abi.text(await _view(node, contract, _SYMBOL, block_hash)),
+        is_paused=abi.small(await _view(node, contract, _PAUSED, block_hash)) == 1,
+        is_deprecated=abi.small(await _view(node, contract, _DEPRECATED, block_hash)) == 1,
     )
 
 
@@ -77,16 +76,3 @@ def _address(word: bytes) -> str:
     if len(word) != HASH_BYTES:
         raise ChainError("a proxy does not say which code it runs")
     return from_bytes(word[-ADDRESS_BYTES:])
-
-
-def _small(word: bytes) -> int | None:
-    value = int.from_bytes(word, "big") if len(word) == HASH_BYTES else None
-    return value if value is not None and value <= _DECIMALS_MAX else None
-
-
-def _text(raw: bytes) -> str:
-    """Return an ABI string, or the older `bytes32`, as printable text of bounded length."""
-    if len(raw) >= 2 * HASH_BYTES and raw[:HASH_BYTES] == HASH_BYTES.to_bytes(HASH_BYTES, "big"):
-        length = int.from_bytes(raw[HASH_BYTES : 2 * HASH_BYTES], "big")
-        raw = raw[2 * HASH_BYTES : 2 * HASH_BYTES + min(length, len(raw))]
-    return printable(raw.rstrip(b"\0").decode("utf-8", "replace"))

@@ -1,18 +1,39 @@
 """Where the chain stands: the newest block for display, the newest final one for credit, as a quorum sees them."""
 
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
 from bitlinkpay.chains.base import BlockRef, ChainError, ForkedBlock, GapError, Head
-from bitlinkpay.chains.evm.node import EvmNode
-from bitlinkpay.chains.evm.transfers import block_ref
-from bitlinkpay.chains.quorum import Quorum
+from bitlinkpay.chains.quorum import Quorum, Voter
+
+V = TypeVar("V", bound=Voter)
 
 
-class Finality:
-    """Follows the chain's own finality tag. There is no fall-back to a count of blocks (THREATS EVM-19, EVM-20)."""
+class Finality(Generic[V]):
+    """Follows the chain's own finality. There is no fall-back to a count of blocks (THREATS EVM-19, EVM-20, TRX-07)."""
 
-    def __init__(self, quorum: Quorum[EvmNode], tag: str) -> None:
+    def __init__(
+        self,
+        quorum: Quorum[V],
+        view: Callable[[V], Awaitable[tuple[BlockRef, BlockRef]]],
+        at: Callable[[V, int], Awaitable[BlockRef | None]],
+    ) -> None:
+        """Follow one network.
+
+        Args:
+            quorum: its endpoints.
+            view: asks one for its newest and its newest final block.
+            at: asks one for its block at a height, None if it has none.
+        """
         self._quorum = quorum
-        self._tag = tag
+        self._view = view
+        self._at = at
         self._reached: BlockRef | None = None
+
+    @property
+    def height(self) -> int:
+        """Return the newest final height that was ever seen, -1 before the first look."""
+        return -1 if self._reached is None else self._reached.height
 
     async def head(self) -> Head:
         """Return the highest blocks that `quorum` operators have reached.
@@ -29,38 +50,31 @@ class Finality:
         by_final = sorted((final for _, final in views.values()), key=_height, reverse=True)
         height = by_final[self._quorum.size - 1].height
 
-        async def final_at(node: EvmNode) -> BlockRef:
+        async def final_at(node: V) -> BlockRef:
             if node not in views or (final := views[node][1]).height < height:
                 raise ChainError(f"{node.label} has not reached final block {height}")
-            return final if final.height == height else await _ref_at(node, height)
+            return final if final.height == height else await self._ref_at(node, height)
 
         final = await self._forward(await self._quorum.agree(final_at))
         latest = by_latest[self._quorum.size - 1]
         return Head(latest=max(latest, final, key=_height), final=final)
 
-    async def _view(self, node: EvmNode) -> tuple[BlockRef, BlockRef]:
-        latest, final = await node.stamps(["latest", self._tag])
-        if latest is None or final is None:
-            raise GapError(f"{node.label} knows no {'latest' if latest is None else self._tag} block")
-        return block_ref(latest), block_ref(final)
-
     async def _forward(self, final: BlockRef) -> BlockRef:
         reached = self._reached
         if reached is not None and final.height < reached.height:
-            held = await self._quorum.agree(lambda node: node.hash_at(reached.height))
-            if held not in {None, reached.hash}:
-                raise ForkedBlock(f"block {reached.height} was final and is {held} now")
+            held = await self._quorum.agree(lambda node: self._at(node, reached.height))
+            if held is not None and held.hash != reached.hash:
+                raise ForkedBlock(f"block {reached.height} was final and is {held.hash} now")
             return reached
         self._reached = final
         return final
 
+    async def _ref_at(self, node: V, height: int) -> BlockRef:
+        ref = await self._at(node, height)
+        if ref is None:
+            raise GapError(f"{node.label} has no block {height}")
+        return ref
+
 
 def _height(ref: BlockRef) -> int:
     return ref.height
-
-
-async def _ref_at(node: EvmNode, height: int) -> BlockRef:
-    (stamp,) = await node.stamps([height])
-    if stamp is None:
-        raise GapError(f"{node.label} has no block {height}")
-    return block_ref(stamp)
