@@ -50,6 +50,8 @@ class Purpose(StrEnum):
     CONSOLIDATION = "consolidation"  # many outputs of ours to one
     SETUP = "setup"  # makes a wallet ready (deploys, delegates, activates); pays nobody
     CANCEL = "cancel"  # uses up a nonce that nothing else will use; pays nobody
+    LEND = "lend"  # the use of staked native coin to a deposit address, for the length of its sweep (TRON); pays nobody
+    RECALL = "recall"  # ends that; a payment of either names the deposit address and the stake
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Intent:
         network: id of the network.
         purpose: why.
         payer: the wallet that pays the network's fee and whose lane it takes.
-        payments: at most `Sender.payments_max` of them; none for `SETUP` and `CANCEL`.
+        payments: at most `Sender.payments_max`; none for `SETUP` and `CANCEL`; for `LEND` and `RECALL` one, from
+            the payer, in the native coin, which stays where it is.
         fee_max_units: native units that the network may take at most; the signer holds the plan to it.
         expires_at: wall time after which nobody may sign it any more.
     """
@@ -214,6 +217,14 @@ class FeeTooHigh(CannotPlan):
     """The network asks for more than `Intent.fee_max_units` now; later it may ask for less."""
 
 
+class LacksGas(FeeTooHigh):
+    """The payer holds too little native coin for the fee; with `units` more it could pay."""
+
+    def __init__(self, reason: str, units: int) -> None:
+        super().__init__(reason)
+        self.units = units
+
+
 P = TypeVar("P")
 
 
@@ -248,7 +259,7 @@ class Sender(Protocol[P]):
             previous: the plan to outbid: same slot, same payments, only the fee (and what expires) differs.
 
         Raises:
-            CannotPlan, FeeTooHigh: see there.
+            CannotPlan, FeeTooHigh, LacksGas: see there.
         """
         ...
 
