@@ -29,13 +29,14 @@ from bitlinkpay.ledger.model import Balance
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants import store as merchants_store
 from bitlinkpay.merchants.model import Merchant, MerchantState, Policy, WebhookSecret
+from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins import settling
 from bitlinkpay.payins import store as payins_store
 from bitlinkpay.payins.clearing import Clearing
-from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
 from bitlinkpay.payins.model import NewOrder, Payin
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.payouts import events as payout_events
 from bitlinkpay.risk.model import Finding, ProviderDown, VerdictKind
 from bitlinkpay.risk.service import Screening
 from bitlinkpay.sandbox.model import Fork, Payment
@@ -53,6 +54,10 @@ from bitlinkpay.workers.watcher import Parts, Watcher
 REGISTRY = load_registry()
 CALLBACK_URL = "https://shop.example/callback"
 ALL_STATUSES = (8, 12, 16, 20)
+DELIVERIES = {
+    **dict.fromkeys(payin_events.EVENT_KINDS, payin_events.delivery_of),
+    **dict.fromkeys(payout_events.EVENT_KINDS, payout_events.delivery_of),
+}
 MOST_STEPS = 2_000
 """No scenario needs more steps of a watcher to come to rest: more is an endless loop."""
 
@@ -62,7 +67,18 @@ MANY = ("usdt-tron", "usdt-ton", "usdt-ethereum", "usdt-solana", "btc-bitcoin")
 
 async def market(base: str, quote: str) -> Decimal:
     """Fixed prices: the seam that real tickers stand behind."""
-    return Decimal({"USDT": "7.2", "BTC": "650000", "ETH": "25000", "TRX": "2.2", "TON": "20", "BNB": "4300"}[base])
+    return Decimal(
+        {
+            "USDT": "7.2",
+            "BTC": "650000",
+            "ETH": "25000",
+            "TRX": "2.2",
+            "TON": "20",
+            "BNB": "4300",
+            "SOL": "1000",
+            "POL": "1.5",
+        }[base]
+    )
 
 
 @dataclass
@@ -299,7 +315,7 @@ class World:
         await self.check_custody()
 
     async def send_callbacks(self) -> None:
-        while await fan_out(self.database, dict.fromkeys(EVENT_KINDS, delivery_of)):
+        while await fan_out(self.database, DELIVERIES):
             pass
         await self.relay.run_once()
 
@@ -371,24 +387,39 @@ class World:
         assert not self.is_simulated or await self.rows(_CUSTODY) == []
 
 
-# What was sent to addresses of ours in blocks up to the cursor, against what the books hold there. Native coins moved inside
-# an EVM contract call are looked for at open orders in that coin only, so that others may be missing in the books.
+# What was sent to addresses of ours in blocks up to the cursor, less what went from them in final ones, against what the
+# books hold there. What we send ourselves counts on both sides once it is final. Native coins moved inside an EVM contract
+# call are looked for at open orders in that coin only, so that others may be missing in the books.
 _CUSTODY = """
-    with came as (
-        select t.asset, t.target, sum(t.units) as units
-        from sim_transfers t join cursors c using (network)
-        where t.height <= c.height and not t.has_failed and t.asset = any(select asset from ledger_accounts)
+    with ours as (select distinct address from addresses),
+    moved as (
+        select t.*, case when s.txid is null then c.height else c.final_height end as until
+        from sim_transfers t join cursors c using (network) left join sim_slots s using (network, txid)
+    ), came as (
+        select t.asset, t.target as address, sum(t.units) as units from moved t
+        where t.height <= t.until and not t.has_failed and t.units > 0
             and (t.arrival = 'direct' or t.network not in ('ethereum', 'bsc', 'polygon', 'arbitrum')
                 or exists (select from deposits d where d.target = t.target and d.asset = t.asset
                     and d.arrival = t.arrival and d.units = t.units and d.state not in ('dropped', 'reversed')))
-            and exists (select from addresses a where a.address = t.target)
+            and t.target in (select address from ours)
         group by t.asset, t.target
+    ), went as (
+        select asset, source as address, sum(units) as units from moved
+        where height <= until and not has_failed and source in (select address from ours) group by asset, source
+    ), burnt as (
+        select asset, source as address, sum(fee_units) as units from moved
+        where height <= until and source in (select address from ours) group by asset, source
     ), held as (
-        select asset, substr(name, length('custody:deposits:') + 1) as target, balance_units as units
-        from ledger_accounts where kind = 'custody:deposits' and balance_units > 0
+        select asset, substr(name, length(kind) + 2) as address, balance_units as units from ledger_accounts
+        where kind in ('custody:deposits', 'custody:hot') and balance_units > 0
+    ), chain as (
+        select asset, address, sum(units) as units from (
+            select * from came union all select asset, address, -units from went
+            union all select asset, address, -units from burnt
+        ) all_moves where asset = any(select asset from ledger_accounts) group by asset, address having sum(units) <> 0
     )
-    select asset, target, came.units, held.units from came full join held using (asset, target)
-    where came.units is distinct from held.units
+    select asset, address, chain.units, held.units from chain full join held using (asset, address)
+    where chain.units is distinct from held.units
 """
 
 

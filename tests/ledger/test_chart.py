@@ -6,6 +6,7 @@ from tests.ledger.makers import ADDRESS, ASSET, AT, broken, deposit, fund, merch
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.ledger import accounts, chart
+from bitlinkpay.ledger import chart_outgoing as outgoing
 from bitlinkpay.ledger.model import ExistsDifferent, InsufficientBalance, LedgerEvent, Posted, Replayed
 from bitlinkpay.ledger.service import balance, balances, debt, debts, post, post_all, recoverable
 
@@ -246,6 +247,14 @@ def test_every_event_has_a_chart_function() -> None:
         chart.hot_wallet_funded(what, wallet="w", **common),
         chart.refill_sent(what, **common),
         chart.refill_arrived(what, wallet="w", **common),
+        outgoing.payout_reserved(what, **mine),
+        outgoing.payout_released(what, **mine),
+        outgoing.payout_completed(
+            what, custody="custody:hot:w", fee_units=1, network_fee_units=1, fee_account="fees:payout", **mine
+        ),
+        outgoing.gas_spent(what, account="custody:hot:w", **common),
+        outgoing.own_transfer(what, source="custody:deposits:a", target="custody:hot:w", **common),
+        outgoing.unattributed_funded(what, address=ADDRESS, custody="custody:hot:w", **common),
     ]
     assert sorted(found.event for found in made) == sorted(LedgerEvent)
     for found in made:

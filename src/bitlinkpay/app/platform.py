@@ -20,6 +20,7 @@ from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.payouts.invariants import PAYOUTS
 from bitlinkpay.rates.service import RateBook
 from bitlinkpay.sandbox.actions import SandboxActions
 from bitlinkpay.sandbox.clock import SandboxClock
@@ -142,7 +143,7 @@ def sandbox_actions(platform: Platform) -> SandboxActions:
 async def check_books(database: Database) -> list[Check]:
     """Run every invariant of the books and of the orders behind them."""
     async with database.reader() as tx:
-        return await invariants.check(tx, extra=PAYINS)
+        return await invariants.check(tx, extra=(*PAYINS, *PAYOUTS))
 
 
 def following(platform: Platform) -> list[Coroutine[object, object, None]]:

@@ -203,7 +203,7 @@ class SimulatedChain:
         sent = await self._state.transaction(self.network.id, digest) if digest else ()
         if not sent:
             return Fate(FateState.UNKNOWN)
-        transfers = tuple(self._transfer(s) for s in sent if s.asset in self._listed and not s.has_failed)
+        transfers = tuple(self._transfer(s) for s in sent if s.units and s.asset in self._listed and not s.has_failed)
         height = sent[0].height
         if height is None:
             return Fate(FateState.PENDING, None, transfers)
@@ -248,7 +248,7 @@ class SimulatedChain:
 
     def _is_visible(self, sent: Sent) -> bool:
         """Say whether a scan shows it: listed, successful, and not inside an EVM contract call."""
-        if sent.has_failed or sent.asset not in self._listed:
+        if sent.has_failed or not sent.units or sent.asset not in self._listed:
             return False
         return sent.arrival is Arrival.DIRECT or self.network.family is not Family.EVM
 

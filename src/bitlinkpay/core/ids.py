@@ -14,6 +14,9 @@ DepositId = NewType("DepositId", UUID)
 EventId = NewType("EventId", UUID)
 DeliveryId = NewType("DeliveryId", UUID)
 PostingId = NewType("PostingId", UUID)
+PayoutId = NewType("PayoutId", UUID)
+SendingId = NewType("SendingId", UUID)
+TransactionId = NewType("TransactionId", UUID)
 
 _HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 

@@ -21,6 +21,7 @@ class DepositState(StrEnum):
     CREDITED = "credited"
     UNASSIGNED = "unassigned"
     QUARANTINED = "quarantined"
+    CLAIMED = "claimed"  # it had no owner and became the company's own
     DROPPED = "dropped"
     REVERSED = "reversed"
 
@@ -37,6 +38,7 @@ class DepositEvent(StrEnum):
     DROPPED = "dropped"  # its block left the chain before credit
     REVERSED = "reversed"  # its block left the chain after credit
     RELEASED = "released"  # a person let quarantined money go on
+    CLAIMED = "claimed"  # an operator took money without an owner as the company's
 
 
 _S, _E = DepositState, DepositEvent
@@ -54,6 +56,8 @@ DEPOSIT: Final = Machine[DepositState, DepositEvent](
             (_S.SCREENED, _E.PUT_ASIDE): _S.UNASSIGNED,
             (_S.UNASSIGNED, _E.CREDITED): _S.CREDITED,
             (_S.UNASSIGNED, _E.REVERSED): _S.REVERSED,
+            (_S.UNASSIGNED, _E.CLAIMED): _S.CLAIMED,
+            (_S.CLAIMED, _E.REVERSED): _S.REVERSED,
             (_S.QUARANTINED, _E.RELEASED): _S.UNASSIGNED,
             (_S.QUARANTINED, _E.REVERSED): _S.REVERSED,
             (_S.CREDITED, _E.REVERSED): _S.REVERSED,

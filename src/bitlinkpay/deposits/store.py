@@ -29,15 +29,19 @@ PUT_ASIDE: Final = """
     where d.state in ('unassigned', 'quarantined') and coalesce(a.balance_units, 0) <> d.units
 """
 CUSTODY: Final = """
-    select coalesce(d.target, a.name) || ' ' || coalesce(d.asset, a.asset) || ': books ' || coalesce(a.balance_units, 0)
+    select target || ' ' || asset || ': books ' || coalesce(e.units, 0)
         || ', deposits ' || coalesce(d.units, 0)
     from (
         select target, asset, sum(units) as units from deposits
         where state not in ('dropped', 'reversed') group by target, asset
-    ) d
-    full join (select * from ledger_accounts where kind = 'custody:deposits') a
-        on a.name = 'custody:deposits:' || d.target and a.asset = d.asset
-    where coalesce(a.balance_units, 0) <> coalesce(d.units, 0)
+    ) d full join (
+        select substr(name, length('custody:deposits:') + 1) as target, a.asset,
+            sum(case e.side when 'debit' then e.units else -e.units end) as units
+        from ledger_accounts a join ledger_entries e using (account_id) join ledger_postings p using (posting_id)
+        where kind = 'custody:deposits'
+            and event in ('deposit_seen', 'unattributed_seen', 'deposit_dropped', 'deposit_reversed')
+        group by name, a.asset
+    ) e using (target, asset) where coalesce(e.units, 0) <> coalesce(d.units, 0)
 """
 FINAL: Final = """
     select d.deposit_id::text from deposits d
@@ -184,10 +188,8 @@ async def list_final(tx: Tx, network: str, *, after: Deposit | None, limit: int)
 
 async def lock(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[Deposit]:
     """Lock deposits in chain order (height, then order of sighting)."""
-    rows = await tx.fetch(
-        "select * from deposits where deposit_id = any($1::uuid[]) order by height, deposit_id for update", deposit_ids
-    )
-    return [_deposit(row) for row in rows]
+    query = "select * from deposits where deposit_id = any($1::uuid[]) order by height, deposit_id for update"
+    return [_deposit(row) for row in await tx.fetch(query, deposit_ids)]
 
 
 async def payins_above(tx: Tx, network: str, height: int) -> list[PayinId]:
@@ -220,10 +222,8 @@ async def lock_above(tx: Tx, network: str, height: int) -> list[Deposit]:
 
 async def list_of_payins(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
     """Return every deposit of these orders, in chain order."""
-    rows = await tx.fetch(
-        "select * from deposits where payin_id = any($1::uuid[]) order by height, deposit_id", payin_ids
-    )
-    return [_deposit(row) for row in rows]
+    query = "select * from deposits where payin_id = any($1::uuid[]) order by height, deposit_id"
+    return [_deposit(row) for row in await tx.fetch(query, payin_ids)]
 
 
 async def list_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:

@@ -10,6 +10,10 @@ from uuid import UUID
 COLD: Final = "custody:cold"
 EQUITY: Final = "equity"
 FEES_PAYIN: Final = "fees:payin"
+FEES_PAYOUT: Final = "fees:payout"
+FEES_SETTLEMENT: Final = "fees:settlement"
+FEES_NETWORK: Final = "fees:network"
+GAS: Final = "expense:gas"
 
 
 def available(merchant_id: UUID) -> str:
@@ -30,6 +34,11 @@ def unassigned(merchant_id: UUID, item_id: UUID) -> str:
 def quarantined(merchant_id: UUID, item_id: UUID) -> str:
     """Risky money that a person has to decide about."""
     return f"merchant:{merchant_id.hex}:quarantined:{item_id.hex}"
+
+
+def reserved(merchant_id: UUID, item_id: UUID) -> str:
+    """Set aside for one payout or settlement."""
+    return f"merchant:{merchant_id.hex}:reserved:{item_id.hex}"
 
 
 def debt(merchant_id: UUID) -> str:

@@ -33,6 +33,12 @@ class LedgerEvent(StrEnum):
     HOT_WALLET_FUNDED = "hot_wallet_funded"
     REFILL_SENT = "refill_sent"
     REFILL_ARRIVED = "refill_arrived"
+    GAS_SPENT = "gas_spent"
+    PAYOUT_RESERVED = "payout_reserved"
+    PAYOUT_RELEASED = "payout_released"
+    PAYOUT_COMPLETED = "payout_completed"
+    OWN_TRANSFER = "own_transfer"
+    UNATTRIBUTED_FUNDED = "unattributed_funded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent, DepositState, Lease, Watched
+from bitlinkpay.deposits.own import store as own_store
 from bitlinkpay.deposits.store import DepositChange
 from bitlinkpay.payins import books, store
 from bitlinkpay.payins.model import PAYIN, Arrived, Judgement, Label, Payin, PayinEvent, judge
@@ -66,6 +67,7 @@ async def record(
         return []
     watched = await _match(tx, network, [transfer for _, transfer in arrived])
     ours = [(block, transfer) for block, transfer in arrived if (transfer.target, transfer.tag) in watched]
+    ours = await _from_outside(tx, network, ours, watched) if ours else []
     if not ours:
         return []
     found = _in_chain_order(
@@ -85,6 +87,23 @@ async def _match(tx: Tx, network: Network, transfers: Sequence[Transfer]) -> Map
     targets = [transfer.target for transfer in transfers]
     found = await deposits_store.match(tx, network.family, targets, [transfer.tag for transfer in transfers])
     return {(watched.target, watched.tag): watched for watched in found}
+
+
+async def _from_outside(
+    tx: Tx,
+    network: Network,
+    arrived: Sequence[tuple[Block, Transfer]],
+    watched: Mapping[tuple[str, str], Watched],
+) -> list[tuple[Block, Transfer]]:
+    """Leave out what our own transactions bring to ourselves (sweeps, gas, change); a payout may pay an order."""
+    own = await own_store.find(tx, network.id, sorted({transfer.txid for _, transfer in arrived}))
+
+    def is_internal(transfer: Transfer) -> bool:
+        if transfer.txid not in own:
+            return False
+        return not own[transfer.txid] or watched[transfer.target, transfer.tag].payin_id is None
+
+    return [(block, transfer) for block, transfer in arrived if not is_internal(transfer)]
 
 
 def _deposit(network: Network, block: Block, transfer: Transfer, watched: Watched, now: datetime) -> Deposit:

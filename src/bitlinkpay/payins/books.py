@@ -11,7 +11,7 @@ from enum import StrEnum
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.model import Deposit, DepositState
-from bitlinkpay.ledger import chart, service
+from bitlinkpay.ledger import chart, chart_outgoing, service
 from bitlinkpay.ledger.model import Posting
 
 Debts = dict[tuple[MerchantId, str], int]
@@ -128,9 +128,9 @@ def _credit(money: Money, merchant_id: MerchantId, debts: Debts, now: datetime) 
 def _reversal(deposit: Deposit, left: Debts, now: datetime) -> Posting:
     asset, address, units = deposit.asset, deposit.target, deposit.units
     if deposit.merchant_id is None:
-        return chart.unattributed_reversed(
-            deposit.deposit_id, asset=asset, address=address, units=units, happened_at=now
-        )
+        is_claimed = deposit.state is DepositState.CLAIMED
+        take_back = chart_outgoing.claimed_reversed if is_claimed else chart.unattributed_reversed
+        return take_back(deposit.deposit_id, asset=asset, address=address, units=units, happened_at=now)
     if deposit.state is not DepositState.CREDITED:
         is_quarantined = deposit.state is DepositState.QUARANTINED
         book = chart.quarantined_reversed if is_quarantined else chart.unassigned_reversed

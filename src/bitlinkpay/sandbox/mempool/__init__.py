@@ -1,0 +1,1 @@
+"""Where a simulated network takes transactions of our own: slots, replacements, refusals."""

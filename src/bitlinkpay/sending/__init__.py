@@ -1,0 +1,1 @@
+"""Our own payments on chains: queued one by one, sent together in lanes, followed until they are final."""

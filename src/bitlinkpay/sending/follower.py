@@ -1,0 +1,319 @@
+"""What becomes of a lane's transactions: signed, stored, sent, sent again, outbid, mined, final, or proved dead."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from bitlinkpay.chains.base import FateState
+from bitlinkpay.chains.outgoing import CannotPlan, Intent, Outcome, Purpose, Signed, Wallet
+from bitlinkpay.core.assets import Family
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.deposits.own import store as own
+from bitlinkpay.sending import settling
+from bitlinkpay.sending.lanes import store as lanes
+from bitlinkpay.sending.model import (
+    Attempt,
+    LaneLost,
+    SendingEvent,
+    Transaction,
+    TransactionEvent,
+    TransactionState,
+)
+from bitlinkpay.sending.parts import Parts
+from bitlinkpay.sending.service import Stage
+from bitlinkpay.sending.transactions import store as transactions
+from bitlinkpay.signer.problems import SignerRefused
+
+log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+OPEN_SEEN: Final = 64
+_DIES_BY_ANOTHER: Final = frozenset({Family.EVM, Family.BITCOIN})
+"""Families whose transactions die only when another one uses their nonce or outputs: of ours or of a thief."""
+_IN_A_BLOCK: Final = (FateState.MINED, FateState.FINAL, FateState.FAILED)
+
+
+class Follower(Generic[P]):
+    """Brings each transaction of a lane one step further; the caller holds the lane's lease."""
+
+    def __init__(self, parts: Parts[P], payer: Wallet, token: UUID) -> None:
+        self._parts = parts
+        self._payer = payer
+        self._token = token
+        self._outbid_at: dict[UUID, datetime] = {}
+
+    async def follow(self) -> bool:
+        """Look at every transaction that has not ended; say whether any of them moved."""
+        async with self._parts.database.reader() as tx:
+            running = await transactions.list_open(tx, self._parts.network.id, self._payer.address, OPEN_SEEN)
+        moved = False
+        for transaction in running:
+            moved = await self._advance(transaction) or moved
+        return moved
+
+    async def _advance(self, transaction: Transaction) -> bool:
+        if not transaction.latest.txid and await self._sign(transaction):
+            return True
+        if transaction.state is TransactionState.ALLOTTED:
+            return False
+        newest = _signed(transaction)[-1]
+        if newest.sent_at is None:
+            return await self._broadcast(transaction, newest)
+        return await self._track(transaction, newest)
+
+    async def _sign(self, transaction: Transaction) -> bool:
+        try:
+            signed = await self._parts.signing.sign(intent_of(transaction), self._plan(transaction.latest))
+        except SignerRefused as refusal:
+            return await self._put_back(transaction, refusal.message)
+
+        parts, wall, now = self._parts, self._parts.wall.now(), self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await transactions.store_signed(tx, transaction, txid=signed.txid, raw=signed.raw, wall=wall)
+            await own.note(tx, transaction.network, signed.txid, pays_others=transaction.purpose is Purpose.PAYOUT)
+            if transaction.state is TransactionState.ALLOTTED:
+                await transactions.move(tx, transaction, TransactionEvent.SIGNED, cause=signed.txid, now=now)
+                await settling.announce(tx, parts.owners, transaction, Stage.SIGNED, txid=signed.txid, now=now)
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _put_back(self, transaction: Transaction, reason: str) -> bool:
+        """The signer refuses: what was never signed goes back into the queue, a bump is left to its own."""
+        if transaction.state is not TransactionState.ALLOTTED:
+            log.warning(
+                "%s: the signer will not outbid %s: %s", self._payer.address, transaction.transaction_id, reason
+            )
+            return False
+        log.warning(
+            "%s: the signer refuses a transaction of %s: %s", self._parts.network.id, self._payer.address, reason
+        )
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            number = transaction.slot.number
+            if not await lanes.step(
+                tx, transaction.network, self._payer.address, token=self._token, number=number + 1, by=-1
+            ):
+                raise LaneLost
+            await settling.release(
+                tx,
+                self._parts.owners,
+                transaction,
+                TransactionEvent.REFUSED,
+                reason=reason,
+                now=now,
+                not_before=now + self._parts.limits.retry_after,
+            )
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _broadcast(self, transaction: Transaction, attempt: Attempt) -> bool:
+        """Hand an attempt's bytes to the nodes. Whatever they say is no proof; the chain decides."""
+        answer = await self._parts.sender.broadcast(Signed(attempt.txid, attempt.raw))
+        text = f"{answer.sent}: {answer.reason}" if answer.reason else str(answer.sent)
+        is_first = transaction.state is TransactionState.SIGNED
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await transactions.note_sent(tx, transaction, attempt, answer=text, wall=self._parts.wall.now())
+            if is_first:
+                now = self._parts.clock.now()
+                await transactions.move(tx, transaction, TransactionEvent.BROADCAST, cause=text, now=now)
+                await settling.announce(
+                    tx, self._parts.owners, transaction, Stage.BROADCAST, txid=attempt.txid, now=now
+                )
+            return is_first
+
+        return await self._parts.database.unit(work)
+
+    async def _track(self, transaction: Transaction, newest: Attempt) -> bool:
+        carrier, outcome = await self._outcome(transaction, newest)
+        if outcome.state is FateState.MINED:
+            return await self._note_mined(transaction, outcome)
+        if outcome.state in (FateState.FINAL, FateState.FAILED):
+            return await self._end(transaction, carrier, outcome)
+        return await self._chase(transaction, newest, outcome)
+
+    async def _chase(self, transaction: Transaction, newest: Attempt, outcome: Outcome) -> bool:
+        """Do what can be done for a transaction that stands in no block."""
+        if transaction.state is TransactionState.MINED:
+            return await self._note_vanished(transaction)
+        if await self._is_dead(transaction):
+            return await self._bury(transaction)
+        if outcome.state is FateState.PENDING and transaction.state is TransactionState.UNCERTAIN:
+            return await self._mark(transaction, TransactionEvent.FOUND, SendingEvent.FOUND, "a node knows it again")
+        if outcome.state is FateState.UNKNOWN and self._is_older(newest.sent_at, self._parts.limits.resend_after):
+            return await self._resend(transaction, newest)
+        return await self._outbid(transaction, newest)
+
+    async def _outcome(self, transaction: Transaction, newest: Attempt) -> tuple[Attempt, Outcome]:
+        """Return the attempt that stands in a block and its outcome, else the newest and the most hopeful one."""
+        intent = intent_of(transaction)
+        best = newest, Outcome(FateState.UNKNOWN, newest.txid)
+        for attempt in _signed(transaction):
+            found = await self._parts.sender.outcome(intent, self._plan(attempt), Signed(attempt.txid, attempt.raw))
+            if found.state in _IN_A_BLOCK:
+                return attempt, found
+            if found.state is FateState.PENDING:
+                best = attempt, found
+        return best
+
+    async def _note_mined(self, transaction: Transaction, outcome: Outcome) -> bool:
+        if transaction.state is TransactionState.MINED:
+            return False
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await settling.mined(tx, self._parts.owners, transaction, outcome, now)
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _note_vanished(self, transaction: Transaction) -> bool:
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await settling.vanished(tx, self._parts.owners, transaction, now)
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _end(self, transaction: Transaction, carrier: Attempt, outcome: Outcome) -> bool:
+        parts, now = self._parts, self._parts.clock.now()
+        outputs = parts.sender.produced(self._plan(carrier), Signed(outcome.txid, carrier.raw))
+        native = parts.registry.native(parts.network.id).id
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await settling.end(
+                tx,
+                parts.owners,
+                transaction,
+                outcome,
+                network=parts.network,
+                native=native,
+                outputs=outputs,
+                now=now,
+            )
+            return True
+
+        return await parts.database.unit(work)
+
+    async def _is_dead(self, transaction: Transaction) -> bool:
+        intent = intent_of(transaction)
+        for attempt in _signed(transaction):
+            signed = Signed(attempt.txid, attempt.raw)
+            if not await self._parts.sender.is_dead(intent, self._plan(attempt), signed):
+                return False
+        return True
+
+    async def _bury(self, transaction: Transaction) -> bool:
+        """No attempt can take effect any more: the payments go back into the queue for a new transaction."""
+        parts, now = self._parts, self._parts.clock.now()
+        is_foul = parts.network.family in _DIES_BY_ANOTHER
+        reason = (
+            f"slot {transaction.slot.number} was used by a transaction that is not ours: is the key used elsewhere?"
+        )
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await settling.release(
+                tx,
+                parts.owners,
+                transaction,
+                TransactionEvent.DIED,
+                reason=reason if is_foul else "it expired unseen, proved at finality",
+                now=now,
+                not_before=now,
+            )
+            if is_foul:
+                await lanes.freeze(tx, transaction.network, self._payer.address, reason)
+            return True
+
+        if is_foul:
+            log.critical("%s: lane of %s frozen: %s", parts.network.id, self._payer.address, reason)
+        return await parts.database.unit(work)
+
+    async def _resend(self, transaction: Transaction, newest: Attempt) -> bool:
+        """Send the same bytes once more; after a while of silence the outcome is called uncertain."""
+        await self._broadcast(transaction, newest)
+        first = _signed(transaction)[0]
+        if transaction.state is TransactionState.BROADCAST and self._is_older(
+            first.signed_at, self._parts.limits.lost_after
+        ):
+            return await self._mark(transaction, TransactionEvent.LOST, SendingEvent.LOST, "no node knows it")
+        return False
+
+    def _is_older(self, at: datetime | None, than: timedelta) -> bool:
+        return at is not None and self._parts.wall.now() - at >= than
+
+    async def _outbid(self, transaction: Transaction, newest: Attempt) -> bool:
+        """Offer a higher fee for the same payments in the same slot, where the family can and it waited long enough."""
+        limits, wall = self._parts.limits, self._parts.wall.now()
+        if len(transaction.attempts) >= limits.attempts or newest is not transaction.latest:
+            return False
+        if not self._is_older(newest.signed_at, limits.bump_after):
+            return False
+        if self._outbid_at.get(transaction.transaction_id, wall) > wall:
+            return False
+        self._outbid_at[transaction.transaction_id] = wall + limits.bump_after
+        try:
+            plan = await self._parts.sender.plan(intent_of(transaction), transaction.slot, self._plan(newest))
+        except CannotPlan as obstacle:
+            log.info("%s: %s is not outbid: %s", self._parts.network.id, newest.txid, obstacle.reason)
+            return False
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await transactions.add_attempt(tx, transaction, msgspec.json.encode(plan), now)
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _mark(self, transaction: Transaction, event: TransactionEvent, each: SendingEvent, cause: str) -> bool:
+        now = self._parts.clock.now()
+
+        async def work(tx: Tx) -> bool:
+            await self._hold(tx)
+            await transactions.move(tx, transaction, event, cause=cause, now=now)
+            await settling.progress(
+                tx, self._parts.owners, transaction, each, now=now, txid=_signed(transaction)[-1].txid, reason=cause
+            )
+            return True
+
+        return await self._parts.database.unit(work)
+
+    async def _hold(self, tx: Tx) -> None:
+        if not await lanes.hold(tx, self._parts.network.id, self._payer.address, self._token):
+            raise LaneLost
+
+    def _plan(self, attempt: Attempt) -> P:
+        return msgspec.json.decode(attempt.plan, type=self._parts.plan_type)
+
+
+def intent_of(transaction: Transaction) -> Intent:
+    """Return the intent of a stored transaction: for ever the same one, so that the signer knows it again."""
+    return Intent(
+        intent_id=transaction.transaction_id,
+        network=transaction.network,
+        purpose=transaction.purpose,
+        payer=transaction.payer,
+        payments=tuple(s.payment for s in transaction.sendings if s.payment),
+        fee_max_units=transaction.fee_max_units,
+        expires_at=transaction.expires_at,
+    )
+
+
+def _signed(transaction: Transaction) -> list[Attempt]:
+    return [attempt for attempt in transaction.attempts if attempt.txid]

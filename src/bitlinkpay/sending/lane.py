@@ -1,0 +1,215 @@
+"""One lane's worker: plan, allot, sign, store, broadcast, each a step that a crash may follow.
+
+Between two steps everything that matters stands in the database. No network is asked while a transaction is open; the
+lane's lease fences every write, so that a second worker's work is thrown away and never done twice.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+
+from bitlinkpay.chains.outgoing import CannotPlan, FeeTooHigh, Intent, Slot, Unspent, Wallet
+from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.ids import TransactionId, new_uuid7
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.ledger import service as ledger
+from bitlinkpay.sending import queue, settling, store
+from bitlinkpay.sending.follower import Follower
+from bitlinkpay.sending.lanes import store as lanes
+from bitlinkpay.sending.model import Attempt, LaneLost, Sending, SendingEvent, Transaction, TransactionState
+from bitlinkpay.sending.outputs import store as outputs_store
+from bitlinkpay.sending.parts import Parts
+from bitlinkpay.sending.service import custody
+from bitlinkpay.sending.transactions import store as transactions
+
+log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+LEASE_LIFE: Final = timedelta(seconds=60)
+QUEUE_SEEN: Final = 512
+"""How far into the queue one choice looks."""
+
+
+class LaneWorker(Generic[P]):
+    """The loop body for one lane. Several may run; only the holder of the lease writes."""
+
+    def __init__(self, parts: Parts[P], payer: Wallet) -> None:
+        self._parts = parts
+        self._payer = payer
+        self._token: UUID = uuid4()
+        self._follower = Follower(parts, payer, self._token)
+
+    async def step(self) -> bool:
+        """Do one bounded piece of work; return True when there may be more now."""
+        lane = await self._take()
+        if lane is None:
+            return False
+        number, frozen_reason = lane
+        try:
+            has_moved = await self._follower.follow()
+            if has_moved or frozen_reason:
+                return has_moved
+            return await self._send_next(number)
+        except LaneLost:
+            return False
+
+    async def _take(self) -> tuple[int, str] | None:
+        """Take the lease; open the lane at its first use, where the chain says that it stands."""
+        parts, network = self._parts, self._parts.network.id
+        async with parts.database.reader() as tx:
+            is_open = await lanes.is_open(tx, network, self._payer.address)
+        if not is_open:
+            lane = await parts.sender.lane(self._payer)
+            await parts.database.unit(lambda tx: lanes.open_(tx, network, self._payer, lane.next_number))
+
+        async def work(tx: Tx) -> tuple[int, str] | None:
+            wall = parts.wall.now()
+            return await lanes.take(tx, network, self._payer.address, token=self._token, wall=wall, life=LEASE_LIFE)
+
+        return await parts.database.unit(work, resolve=work)
+
+    async def _send_next(self, number: int) -> bool:
+        """Put the next payments of the queue into a transaction; say whether there was anything to do."""
+        parts = self._parts
+        async with parts.database.reader() as tx:
+            running = await transactions.list_open(tx, parts.network.id, self._payer.address, parts.limits.in_flight)
+            if len(running) >= parts.limits.in_flight:
+                return False
+            now = parts.clock.now()
+            queued = await store.list_queued(tx, parts.network.id, self._payer.address, now=now, limit=QUEUE_SEEN)
+            if not queued:
+                return False
+            free = await self._free_units(tx, queued, running)
+        if await self._is_astray(number):
+            return False
+        native = parts.registry.native(parts.network.id).id
+        choice = queue.choose(queued, free, native=native, most=self._most(queued[0]), now=now)
+        if not choice.taken:
+            await self._postpone(choice.lacking, "the wallet holds too little of the asset, or of the network's coin")
+            return False
+        return await self._carry(choice.taken, number)
+
+    def _most(self, first: Sending) -> int:
+        if first.payment is None:
+            return 1
+        return self._parts.sender.payments_max(self._asset(first.payment.asset), first.purpose)
+
+    def _asset(self, asset_id: str) -> Asset:
+        return self._parts.registry.assets[asset_id]
+
+    async def _free_units(
+        self, tx: Tx, queued: Sequence[Sending], running: Sequence[Transaction]
+    ) -> dict[tuple[str, str], int]:
+        """Return by (source, asset) what the books hold there and no transaction takes, the payer's fees set aside."""
+        network = self._parts.network
+        native = self._parts.registry.native(network.id).id
+        wallets = {self._payer.address: self._payer}
+        wallets |= {s.payment.source.address: s.payment.source for s in queued if s.payment}
+        pairs = {(s.payment.source.address, s.payment.asset) for s in queued if s.payment}
+        promised = await store.promised_units(tx, network.id, list(wallets))
+        fees = sum(t.fee_max_units for t in running)
+        free: dict[tuple[str, str], int] = {}
+        for address, asset in sorted(pairs | {(self._payer.address, native)}):
+            held = await ledger.balance(tx, custody(network, wallets[address]), asset)
+            set_aside = fees if (address, asset) == (self._payer.address, native) else 0
+            free[address, asset] = max(0, held - promised.get((address, asset), 0) - set_aside)
+        return free
+
+    async def _is_astray(self, number: int) -> bool:
+        """Freeze the lane when the chain has used up numbers that we never gave out (THREATS, PAY-10)."""
+        lane = await self._parts.sender.lane(self._payer)
+        if lane.next_number <= number:
+            return False
+        reason = f"the chain is at number {lane.next_number}, we never gave out {number}: is the key used elsewhere?"
+        log.critical("%s: lane of %s frozen: %s", self._parts.network.id, self._payer.address, reason)
+        network, payer = self._parts.network.id, self._payer.address
+        await self._parts.database.unit(lambda tx: lanes.freeze(tx, network, payer, reason))
+        return True
+
+    async def _carry(self, taken: Sequence[Sending], number: int) -> bool:
+        """Plan a transaction for these payments and allot its slot; what cannot be planned is tried one by one."""
+        intent = self._intent(taken)
+        try:
+            slot = Slot(number, tuple(await self._outputs(intent, taken)))
+            plan = await self._parts.sender.plan(intent, slot)
+        except FeeTooHigh as obstacle:
+            await self._postpone(taken, obstacle.reason)
+            return True
+        except CannotPlan as obstacle:
+            if len(taken) == 1:
+                await self._refuse(taken[0], obstacle.reason)
+                return True
+            half = len(taken) // 2
+            return await self._carry(taken[:half], number)
+        await self._allot(intent, slot, plan, taken)
+        return True
+
+    def _intent(self, taken: Sequence[Sending]) -> Intent:
+        return Intent(
+            intent_id=new_uuid7(),
+            network=self._parts.network.id,
+            purpose=taken[0].purpose,
+            payer=self._payer,
+            payments=tuple(s.payment for s in taken if s.payment),
+            fee_max_units=sum(s.fee_max_units for s in taken),
+            expires_at=self._parts.wall.now() + self._parts.limits.intent_life,
+        )
+
+    async def _outputs(self, intent: Intent, taken: Sequence[Sending]) -> Sequence[Unspent]:
+        addresses = {self._payer.address, *(s.payment.source.address for s in taken if s.payment)}
+        async with self._parts.database.reader() as tx:
+            available = await outputs_store.list_free(tx, self._parts.network.id, sorted(addresses))
+        return await self._parts.sender.choose(intent, available)
+
+    async def _allot(self, intent: Intent, slot: Slot, plan: P, taken: Sequence[Sending]) -> None:
+        parts, now = self._parts, self._parts.clock.now()
+        transaction = Transaction(
+            transaction_id=TransactionId(intent.intent_id),
+            network=intent.network,
+            purpose=intent.purpose,
+            payer=intent.payer,
+            slot=slot,
+            state=TransactionState.ALLOTTED,
+            fee_max_units=intent.fee_max_units,
+            expires_at=intent.expires_at,
+            allotted_at=now,
+            sendings=tuple(taken),
+            attempts=(Attempt(1, msgspec.json.encode(plan), "", b"", None, None),),
+        )
+
+        async def work(tx: Tx) -> bool:
+            if not await lanes.step(
+                tx, intent.network, self._payer.address, token=self._token, number=slot.number, by=1
+            ):
+                raise LaneLost
+            await transactions.allot(tx, transaction, now)
+            await settling.progress(tx, parts.owners, transaction, SendingEvent.TAKEN, now=now)
+            return True
+
+        async def done(tx: Tx) -> bool | None:
+            return await transactions.find(tx, transaction.transaction_id) is not None or None
+
+        await parts.database.unit(work, resolve=done)
+
+    async def _postpone(self, taken: Sequence[Sending], reason: str) -> None:
+        """Leave payments in the queue for a while, with the reason why they wait."""
+        now = self._parts.clock.now()
+        ids = [s.sending_id for s in taken]
+        await self._parts.database.unit(
+            lambda tx: store.postpone(tx, ids, reason=reason, until=now + self._parts.limits.retry_after)
+        )
+
+    async def _refuse(self, sending: Sending, reason: str) -> None:
+        """End a payment that cannot be carried out; nothing of it was ever signed."""
+        parts, now = self._parts, self._parts.clock.now()
+
+        async def work(tx: Tx) -> None:
+            if not await lanes.hold(tx, parts.network.id, self._payer.address, self._token):
+                raise LaneLost
+            await settling.refuse(tx, parts.owners, sending, reason, now)
+
+        await parts.database.unit(work)

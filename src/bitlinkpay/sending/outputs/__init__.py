@@ -1,0 +1,1 @@
+"""Unspent outputs of ours, where a network has such."""

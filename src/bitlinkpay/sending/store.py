@@ -1,0 +1,186 @@
+"""Every SQL statement about payments of ours in their queues."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from bitlinkpay.chains.outgoing import KeyRole, Payment, Purpose, Wallet
+from bitlinkpay.core.ids import MerchantId, SendingId, TransactionId
+from bitlinkpay.db.driver import Row, Tx
+from bitlinkpay.sending.model import OwnerKind, Sending, SendingEvent, SendingState
+
+
+@dataclass(frozen=True, slots=True)
+class SendingChange:
+    """One move of one payment along its state table."""
+
+    sending: Sending
+    event: SendingEvent
+    after: SendingState
+    transaction_id: TransactionId | None
+    reason: str = ""
+    not_before: datetime | None = None
+
+
+def read(row: Row) -> Sending:
+    """Return the payment of a row of `sendings`."""
+    paid = int(row["units"])
+    source = Wallet(KeyRole(row["source_role"]), row["source_index"], row["source"])
+    return Sending(
+        sending_id=SendingId(row["sending_id"]),
+        owner=OwnerKind(row["owner"]),
+        owner_id=row["owner_id"],
+        merchant_id=MerchantId(row["merchant_id"]) if row["merchant_id"] else None,
+        network=row["network"],
+        purpose=Purpose(row["purpose"]),
+        payer=Wallet(KeyRole(row["payer_role"]), row["payer_index"], row["payer"]),
+        payment=Payment(source, row["asset"], row["target"], row["tag"], paid) if paid else None,
+        fee_max_units=int(row["fee_max_units"]),
+        state=SendingState(row["state"]),
+        transaction_id=TransactionId(row["transaction_id"]) if row["transaction_id"] else None,
+        reason=row["reason"],
+        queued_at=row["queued_at"],
+        not_before=row["not_before"],
+    )
+
+
+async def insert(tx: Tx, sendings: Sequence[Sending], now: datetime) -> set[SendingId]:
+    """Queue payments; return those that were new (the rest repeat an owner's)."""
+    payments = [(s.payment.source, s.payment) if s.payment else (s.payer, None) for s in sendings]
+    rows = await tx.fetch(
+        """
+        with queued as (
+            insert into sendings (sending_id, owner, owner_id, merchant_id, network, purpose, payer, payer_role,
+                payer_index, asset, source, source_role, source_index, target, tag, units, fee_max_units, state,
+                queued_at, not_before, updated_at)
+            select t.*, 'queued', $18, $18, $18 from unnest(
+                $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
+                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],
+                $16::numeric[], $17::numeric[]) as t
+            on conflict (owner, owner_id) do nothing
+            returning sending_id
+        ), noted as (
+            insert into sending_events (sending_id, seq, event, from_state, to_state, cause, at)
+            select sending_id, 1, 'queued', '', 'queued', 'request', $18 from queued
+        )
+        select sending_id, pg_notify('sendings', '') from queued
+        """,
+        [s.sending_id for s in sendings],
+        [s.owner.value for s in sendings],
+        [s.owner_id for s in sendings],
+        [s.merchant_id for s in sendings],
+        [s.network for s in sendings],
+        [s.purpose.value for s in sendings],
+        [s.payer.address for s in sendings],
+        [s.payer.role.value for s in sendings],
+        [s.payer.index for s in sendings],
+        [payment.asset if payment else "" for _, payment in payments],
+        [source.address for source, _ in payments],
+        [source.role.value for source, _ in payments],
+        [source.index for source, _ in payments],
+        [payment.target if payment else "" for _, payment in payments],
+        [payment.tag if payment else "" for _, payment in payments],
+        [payment.units if payment else 0 for _, payment in payments],
+        [s.fee_max_units for s in sendings],
+        now,
+    )
+    return {SendingId(row["sending_id"]) for row in rows}
+
+
+async def find_by_owner(tx: Tx, owner: OwnerKind, owner_ids: Sequence[UUID]) -> dict[UUID, Sending]:
+    """Return the payments of these owners."""
+    rows = await tx.fetch(
+        "select * from sendings where owner = $1 and owner_id = any($2::uuid[])", owner.value, list(owner_ids)
+    )
+    return {sending.owner_id: sending for sending in map(read, rows)}
+
+
+async def lock_by_owner(tx: Tx, owner: OwnerKind, owner_id: UUID) -> Sending | None:
+    """Lock one owner's payment."""
+    row = await tx.fetchrow(
+        "select * from sendings where owner = $1 and owner_id = $2 for update", owner.value, owner_id
+    )
+    return read(row) if row else None
+
+
+async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit: int) -> list[Sending]:
+    """Return what waits in a lane in the order of the queue, without what is stopped or not due yet."""
+    rows = await tx.fetch(
+        """
+        select s.* from sendings s
+        where s.network = $1 and s.payer = $2 and s.state = 'queued' and s.not_before <= $3
+            and not exists (
+                select from payment_stops p where p.scope = 'all'
+                    or (p.scope = 'network' and p.subject = s.network) or (p.scope = 'asset' and p.subject = s.asset)
+                    or (p.scope = 'merchant' and p.subject = s.merchant_id::text))
+        order by s.queued_at, s.sending_id limit $4
+        """,
+        network,
+        payer,
+        now,
+        limit,
+    )
+    return [read(row) for row in rows]
+
+
+async def promised_units(tx: Tx, network: str, sources: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return by (source, asset) what transactions that have not ended yet take from these addresses."""
+    rows = await tx.fetch(
+        """
+        select source, asset, sum(units) as units from sendings
+        where network = $1 and source = any($2::text[]) and state in ('sending', 'uncertain', 'confirming')
+        group by source, asset
+        """,
+        network,
+        list(sources),
+    )
+    return {(row["source"], row["asset"]): int(row["units"]) for row in rows}
+
+
+async def save(tx: Tx, changes: Sequence[SendingChange], now: datetime) -> None:
+    """Apply changes of payments, one each, and note their events.
+
+    Raises:
+        AssertionError: a payment was not in the expected state; the whole transaction is to be thrown away.
+    """
+    if not changes:
+        return
+    done = await tx.fetch(
+        """
+        with input as (
+            select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[],
+                $7::timestamptz[]) as t (sending_id, before, after, event, transaction_id, reason, not_before)
+        ), moved as (
+            update sendings s set state = t.after, transaction_id = t.transaction_id, reason = t.reason,
+                not_before = coalesce(t.not_before, s.not_before), updated_at = $8
+            from input t where s.sending_id = t.sending_id and s.state = t.before
+            returning s.sending_id
+        ), noted as (
+            insert into sending_events (sending_id, seq, event, from_state, to_state, cause, at)
+            select sending_id, (select max(seq) + 1 from sending_events e where e.sending_id = input.sending_id), event,
+                before, after, reason, $8
+            from input join moved using (sending_id)
+        )
+        select sending_id from moved
+        """,
+        [c.sending.sending_id for c in changes],
+        [c.sending.state.value for c in changes],
+        [c.after.value for c in changes],
+        [c.event.value for c in changes],
+        [c.transaction_id for c in changes],
+        [c.reason for c in changes],
+        [c.not_before for c in changes],
+        now,
+    )
+    assert len(done) == len(changes), "a payment moved under our lease"
+
+
+async def postpone(tx: Tx, sending_ids: Sequence[SendingId], *, reason: str, until: datetime) -> None:
+    """Leave queued payments alone until then and say why; the first reason's time in the queue stays."""
+    await tx.execute(
+        "update sendings set reason = $2, not_before = $3 where sending_id = any($1::uuid[]) and state = 'queued'",
+        list(sending_ids),
+        reason,
+        until,
+    )

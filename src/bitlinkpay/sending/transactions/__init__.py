@@ -1,0 +1,1 @@
+"""Transactions of ours, each with its attempts, as stored."""
