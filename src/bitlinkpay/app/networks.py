@@ -5,6 +5,8 @@ from types import MappingProxyType
 from typing import Final
 
 from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.bitcoin.chain import BitcoinChain, BitcoinOptions
+from bitlinkpay.chains.bitcoin.proof import MAIN_GENESIS
 from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
 from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.registry import Registry, load_registry
@@ -17,7 +19,7 @@ from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.store import SandboxState
 from bitlinkpay.settings import NetworkSettings, Settings
 
-READABLE: Final = frozenset({Family.EVM})  # families with an adapter for real nodes
+READABLE: Final = frozenset({Family.EVM, Family.BITCOIN})  # families with an adapter for real nodes
 
 
 def load_networks(settings: Settings) -> Registry:
@@ -59,6 +61,15 @@ def _adapter(settings: Settings, registry: Registry, network: Network) -> Chain:
                 [Endpoint(url) for url in nodes.urls],
                 quorum=nodes.quorum,
                 options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
+            )
+        case Family.BITCOIN:
+            is_main = network.genesis == MAIN_GENESIS  # other chains may rest for as long as they like
+            return BitcoinChain(
+                network,
+                registry.assets_of(network.id),
+                [Endpoint(url) for url in nodes.urls],
+                quorum=nodes.quorum,
+                options=BitcoinOptions() if is_main else BitcoinOptions(tip_age_max=None),
             )
         case family:
             raise Invalid(f"this release cannot read networks of the {family} family yet")

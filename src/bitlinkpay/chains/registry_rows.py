@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bitlinkpay.chains.address import parse_address
-from bitlinkpay.core.assets import Asset, Family, Network
+from bitlinkpay.core.assets import Asset, Depth, Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.money import parse_decimal, to_units
 
@@ -62,6 +62,11 @@ class _NetworkRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     quorum: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
 
 
+class _DepthRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    amount: str
+    confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)]
+
+
 class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     symbol: str
     title: Label | None = None
@@ -77,6 +82,7 @@ class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     sanity: str
     payable: bool = True
     payer_fee_cents: Natural = 0
+    depths: tuple[_DepthRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +308,14 @@ def _asset(rows: Rows, asset_id: str, raw: Mapping[str, object], networks: Mappi
         title=row.title or "",
         aliases=row.aliases,
         payer_fee_cents=row.payer_fee_cents,
+        depths=_depths(rows, name, network, row),
     )
+
+
+def _depths(rows: Rows, name: str, network: Network, row: _AssetRow) -> tuple[Depth, ...]:
+    if row.depths and not network.confirmations:
+        raise rows.problem(name, "only coins of Bitcoin networks have `depths`: take it out", param="depths")
+    return tuple(Depth(_units(rows, name, row, "depths", d.amount), d.confirmations) for d in row.depths)
 
 
 def _units(rows: Rows, name: str, row: _AssetRow, param: str, text: str) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType, SimpleNamespace
 from typing import Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
@@ -68,6 +68,16 @@ def _is_http(url: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _without_credentials(url: str) -> tuple[str, Mapping[str, str]]:
+    """Split a URL's user and password off into a Basic header in UTF-8 (aiohttp alone would write Latin-1)."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    header = {"authorization": aiohttp.encode_basic_auth(user, password, "utf-8")}
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), header
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +186,11 @@ class Transport:
         return await self._exchange("GET", url, None, headers)
 
     async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        bare, credentials = _without_credentials(url)
         try:
-            async with self._open().request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._open().request(
+                method, bare, data=body, headers={**headers, **credentials}, allow_redirects=False
+            ) as response:
                 if response.status == _OK:
                     return await self._read(response, self.endpoint.answer_bytes_max)
                 raise await self._refusal(response)

@@ -54,6 +54,14 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """Amounts of at least `from_units` are credited only under so many confirmations, their own block included."""
+
+    from_units: int
+    confirmations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """A coin on a network, the unit of the books.
 
@@ -73,6 +81,7 @@ class Asset:
         title: what people read where it differs from the symbol, such as `GRAM (TON)`; "" for the symbol itself.
         aliases: other tickers that a merchant may write for it, such as `GRAM`.
         payer_fee_cents: what sending it usually costs the payer, in US cents, for display and order; 0 for unknown.
+        depths: Bitcoin: which amounts need more confirmations than the network's own.
     """
 
     id: str
@@ -90,6 +99,7 @@ class Asset:
     title: str = ""
     aliases: tuple[str, ...] = ()
     payer_fee_cents: int = 0
+    depths: tuple[Depth, ...] = ()
 
     @property
     def ticker(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bitlinkpay.chains.base import Chain, ChainError
+from bitlinkpay.chains.outputs import OutputChain
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import DepositId
@@ -15,6 +16,7 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import settling
+from bitlinkpay.payins.outputs import OutputProof
 from bitlinkpay.risk.model import Arrived, Screener, VerdictKind
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Clearing:
         self._screener = screener
         self._clock = clock
         self._guard = guard
+        self._outputs = OutputProof(chain, registry) if isinstance(chain, OutputChain) else None
         self._announced: set[str] = set()
         self._after: Deposit | None = None
 
@@ -59,6 +62,8 @@ class Clearing:
         # What has to wait (no verdict, asset on hold) must not hold up what stands behind it: go round, page by page.
         self._after = deposits[-1] if len(deposits) == CLEARING_BATCH else None
         deposits = await self._free(deposits)
+        if self._outputs is not None:
+            deposits = self._outputs.ripe(deposits, height)
         if not deposits:
             return 0
         concerns, unread = await self._concerns(deposits, height)
@@ -104,6 +109,9 @@ class Clearing:
         return concerns, frozenset(unread)
 
     async def _uncovered(self, asset: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
+        """Return the deposits that the chain's own state does not bear out."""
+        if self._outputs is not None:
+            return await self._outputs.list_missing(deposits)
         targets = sorted({deposit.target for deposit in deposits})
         async with self._database.reader() as tx:
             booked = await deposits_store.booked_units(tx, asset, targets, height)
@@ -119,7 +127,7 @@ class Clearing:
         """Screen everything, also what is held for another reason; what gets no verdict stays final for now."""
         passed: list[DepositId] = []
         held: dict[DepositId, str] = {}
-        for verdict in await self._screener.screen([_arrived(deposit) for deposit in deposits]):
+        for verdict in await self._screener.screen(await self._arrived(deposits)):
             finding = "" if verdict.kind is VerdictKind.CLEAR else verdict.reason or verdict.kind.value
             reasons = [reason for reason in (concerns.get(verdict.deposit_id, ""), finding) if reason]
             if reasons:
@@ -128,13 +136,21 @@ class Clearing:
                 passed.append(verdict.deposit_id)
         return passed, held
 
+    async def _arrived(self, deposits: Sequence[Deposit]) -> list[Arrived]:
+        """Return what is to be screened; on a chain of outputs everyone whose money a transaction spent."""
+        if self._outputs is None:
+            return [_arrived(deposit) for deposit in deposits]
+        payers = await self._outputs.payers(deposits)
+        return [_arrived(d, payers[d.deposit_id]) for d in deposits if d.deposit_id in payers]
 
-def _arrived(deposit: Deposit) -> Arrived:
+
+def _arrived(deposit: Deposit, payers: tuple[str, ...] = ()) -> Arrived:
     return Arrived(
         deposit_id=deposit.deposit_id,
         network=deposit.network,
         txid=deposit.txid,
         source=deposit.source,
+        sources=payers,
         asset=deposit.asset,
         units=deposit.units,
     )

@@ -1,0 +1,1 @@
+"""The Bitcoin family, over the JSON-RPC that bitcoind and btcd speak."""
