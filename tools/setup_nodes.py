@@ -1,4 +1,4 @@
-"""Install what tests run on loopback (real EVM nodes) and, on request, compile all contracts.
+"""Install what tests run on loopback (EVM nodes, the TON virtual machine) and, on request, compile all contracts.
 
 python tools/setup_nodes.py             install once; a second run sees that nothing changed and returns
 python tools/setup_nodes.py --compile   write contracts.json and the shipped wallets.json again from their sources
@@ -43,7 +43,7 @@ def install() -> bool:
     if npm is None:
         print("test nodes: npm is missing; install Node.js 20 or later with npm and try again", file=sys.stderr)
         return False
-    print("test nodes: installing anvil and solc (npm, about 20 MB) ...", flush=True)
+    print("test nodes: installing anvil, solc and the TON sandbox (npm, about 70 MB) ...", flush=True)
     command = [npm, "ci", "--ignore-scripts", "--no-fund", "--no-audit", "--loglevel=error"]
     done = subprocess.run(command, cwd=NODES, check=False)
     if done.returncode:

@@ -112,7 +112,7 @@ class Deployment:
         self.act(self._follow)
 
     async def _follow(self, platform: Platform) -> None:
-        chain = chains_of(platform.settings, platform.registry, platform.database)[NETWORK]
+        chain = chains_of(platform.settings, platform.registry, platform.database, platform.ring)[NETWORK]
         same = {"database": platform.database, "registry": platform.registry, "chain": chain, "clock": platform.clock}
         screener = Screening(platform.database, [self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)

@@ -274,6 +274,7 @@ class Indexer {
   blocks(query) {
     let found = this.network.blocks.filter((block) => block.seqno <= this.top && query.get('workchain') !== '0');
     if (query.has('seqno')) found = found.filter((block) => String(block.seqno) === query.get('seqno'));
+    if (query.has('start_utime')) found = found.filter((block) => Number(block.gen_utime) >= Number(query.get('start_utime')));
     return { blocks: page(found, query, (block) => BigInt(block.start_lt)) };
   }
 

@@ -15,8 +15,9 @@ from pytoniq_core import Cell, StateInit, begin_cell
 
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.chains.outgoing import KeyRole
+from bitlinkpay.chains.ton import highload as ton
 from bitlinkpay.core.assets import Family
-from bitlinkpay.signer import selftest, ton
+from bitlinkpay.signer import selftest
 from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
 from bitlinkpay.signer.keyring import FIRST_POOL, KeyRing
 from bitlinkpay.signer.keys import SolanaBranch, derive_keyring, new_seed, recover_private_key
@@ -186,8 +187,8 @@ def test_ton_wallet_is_what_pytoniq_core_computes(public_key: bytes) -> None:
 
 def test_ton_code_is_the_published_one() -> None:
     code = Cell.one_from_boc(ton.CODE_BOC)
-    assert code.hash == ton.CODE_HASH
-    assert code.get_depth() == ton.CODE_DEPTH
+    assert code.hash == ton.CODE.hash
+    assert code.get_depth() == ton.CODE.depth
 
 
 @pytest.mark.parametrize("seed", SEEDS)

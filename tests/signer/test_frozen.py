@@ -2,11 +2,11 @@
 
 import pytest
 
+from bitlinkpay.chains.ton.highload import SUBWALLET_ID, TIMEOUT_S
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.keyring import HotAddress
 from bitlinkpay.signer.keys import SolanaBranch, derive_keyring, recover_private_key
 from bitlinkpay.signer.service import RESTORE_GAP
-from bitlinkpay.signer.ton import SUBWALLET_ID, TIMEOUT_S
 from bitlinkpay.wallets.derivation import Derivation
 
 SEED = bytes(range(64))

@@ -15,10 +15,10 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from pytoniq_core import Cell, StateInit, begin_cell
 
+from bitlinkpay.chains.ton import highload as ton
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.db.pool import Database
 from bitlinkpay.signer import service as signer
-from bitlinkpay.signer import ton
 from bitlinkpay.signer.keys import recover_private_key
 from bitlinkpay.signer.sealing import create_key_file, from_key_file
 from bitlinkpay.wallets import service

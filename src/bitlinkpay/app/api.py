@@ -103,7 +103,7 @@ def _desk(platform: Platform) -> Desk:
 
 def _site(platform: Platform, desk: Desk, changes: Changes) -> Site:
     settings = platform.settings
-    chains = chains_of(settings, platform.registry, platform.database)
+    chains = chains_of(settings, platform.registry, platform.database, platform.ring)
     orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
     routes = build_routes(
         orders,

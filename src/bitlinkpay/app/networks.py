@@ -12,14 +12,16 @@ from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.registry_rows import Endpoints
 from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.store import SandboxState
 from bitlinkpay.settings import NetworkSettings, Settings
+from bitlinkpay.signer.keyring import KeyRing
 
-READABLE: Final = frozenset({Family.EVM, Family.BITCOIN})  # families with an adapter for real nodes
+READABLE: Final = frozenset({Family.EVM, Family.BITCOIN, Family.TON})  # families with an adapter for real nodes
 
 
 def load_networks(settings: Settings) -> Registry:
@@ -41,16 +43,16 @@ def load_networks(settings: Settings) -> Registry:
     )
 
 
-def chains_of(settings: Settings, registry: Registry, database: Database) -> Mapping[str, Chain]:
+def chains_of(settings: Settings, registry: Registry, database: Database, ring: KeyRing) -> Mapping[str, Chain]:
     """Return an adapter for every network that is on: simulated in a sandbox, else for real nodes."""
     networks = registry.networks.values()
     if settings.is_sandbox:
         state = SandboxState(database)
         return {network.id: SimulatedChain(network, registry.assets_of(network.id), state) for network in networks}
-    return {network.id: _adapter(settings, registry, network) for network in networks}
+    return {network.id: _adapter(settings, registry, network, ring) for network in networks}
 
 
-def _adapter(settings: Settings, registry: Registry, network: Network) -> Chain:
+def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing) -> Chain:
     named = settings.networks.get(network.id, NetworkSettings())
     nodes = registry.endpoints[network.id]
     match network.family:
@@ -70,6 +72,14 @@ def _adapter(settings: Settings, registry: Registry, network: Network) -> Chain:
                 [Endpoint(url) for url in nodes.urls],
                 quorum=nodes.quorum,
                 options=BitcoinOptions() if is_main else BitcoinOptions(tip_age_max=None),
+            )
+        case Family.TON:
+            return TonChain(
+                network,
+                registry.assets_of(network.id),
+                [Endpoint(url) for url in nodes.urls],
+                wallet=ring.ton_wallet,
+                quorum=nodes.quorum,
             )
         case family:
             raise Invalid(f"this release cannot read networks of the {family} family yet")

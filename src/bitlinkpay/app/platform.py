@@ -56,6 +56,7 @@ class Platform:
     rates: RateBook
     payins: Payins
     urls: UrlPolicy
+    ring: KeyRing
 
 
 @asynccontextmanager
@@ -77,7 +78,8 @@ async def _assemble(settings: Settings, database: Database) -> Platform:
     registry = load_networks(settings)
     rates = RateBook(database, clock)
     async with database.reader() as tx:
-        allocator = Allocator(database, await wallets.get_keyring(tx))
+        ring = await wallets.get_keyring(tx)
+    allocator = Allocator(database, ring)
     return Platform(
         settings=settings,
         database=database,
@@ -93,6 +95,7 @@ async def _assemble(settings: Settings, database: Database) -> Platform:
             holds=Holds(database).list_held,
         ),
         urls=url_policy(settings),
+        ring=ring,
     )
 
 

@@ -50,7 +50,7 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
     """
     await _prepare(settings)
     async with open_platform(settings) as platform:
-        chains = chains_of(platform.settings, platform.registry, platform.database)
+        chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
         sender = Sender(platform.urls)
         try:
             async with TaskGroup() as group:

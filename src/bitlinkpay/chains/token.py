@@ -19,6 +19,7 @@ class TokenFacts:
         symbol: what the contract calls itself; foreign text.
         is_paused: it says that transfers are paused.
         is_deprecated: it says that another contract has taken its place.
+        wallet: TON: the jetton wallet that the master names for our wallet, "" elsewhere.
     """
 
     contract: str
@@ -29,6 +30,7 @@ class TokenFacts:
     symbol: str
     is_paused: bool
     is_deprecated: bool
+    wallet: str = ""
 
 
 @runtime_checkable
@@ -60,6 +62,10 @@ def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = No
         found.append(f"no contract at {facts.contract}")
     elif facts.decimals is not None and facts.decimals != asset.decimals:  # EIP-20: a token need not tell
         found.append(f"the contract says {facts.decimals} decimals, the registry {asset.decimals}")
+    if facts.wallet != asset.wallet:
+        found.append(
+            f"the master names {facts.wallet or 'none'} as our jetton wallet: write it as `wallet` into the row"
+        )
     if facts.is_paused and not (accepted and accepted.is_paused):
         found.append("the contract is paused")
     if facts.is_deprecated and not (accepted and accepted.is_deprecated):

@@ -30,7 +30,7 @@ async def _status(settings: Settings) -> list[dict[str, object]]:
         async with platform.database.reader() as tx:
             cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)}
             holds = await reviews.list_held(tx)
-        chains = chains_of(platform.settings, platform.registry, platform.database)
+        chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
         try:
             return [await _row(platform, chain, cursors.get(name), holds) for name, chain in chains.items()]
         finally:

@@ -16,11 +16,11 @@ from nacl.signing import SigningKey
 
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.chains.outgoing import KeyRole
+from bitlinkpay.chains.ton.highload import wallet_address
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.hd import HARDENED, PrivateNode, ed25519_master, ed25519_node, secp256k1_master
 from bitlinkpay.signer.keyring import FIRST_POOL, HOT_WALLETS, HotAddress, KeyRing, PoolAddress
 from bitlinkpay.signer.public import deposit_node
-from bitlinkpay.signer.ton import wallet_address
 
 SEED_BYTES = 64  # what BIP-39 makes and the most that BIP-32 takes
 HIGHEST_INDEX = 2**31 - 1

@@ -6,13 +6,13 @@ test 1, as `tonutils` computes it. The tests compare all of these with other lib
 """
 
 from bitlinkpay.chains.address import deposit_address
+from bitlinkpay.chains.ton.highload import wallet_address
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.keys import derive_keyring
 from bitlinkpay.signer.problems import SelfTestFailed
 from bitlinkpay.signer.public import secp256k1_public
-from bitlinkpay.signer.ton import wallet_address
 
 VECTOR_SEED = bytes.fromhex("000102030405060708090a0b0c0d0e0f")
 BIP32_PATH = "m/0'/1/2'/2/1000000000"

@@ -13,12 +13,12 @@ from nacl.signing import SigningKey
 
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.chains.outgoing import KeyRole, Wallet
+from bitlinkpay.chains.ton.highload import wallet_address
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.signer.hd import PrivateNode, secp256k1_master, secp256k1_node, secp256k1_public_key
 from bitlinkpay.signer.keyring import HOT_WALLETS
 from bitlinkpay.signer.keys import HIGHEST_INDEX, SECP256K1_PATHS, SolanaBranch, account_path, ton_private_key
 from bitlinkpay.signer.problems import ForeignWallet
-from bitlinkpay.signer.ton import wallet_address
 
 _Place = tuple[Family, bool, KeyRole]
 

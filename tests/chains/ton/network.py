@@ -25,6 +25,7 @@ from typing import Self
 
 import aiohttp
 from pytoniq_core import Address, Cell, begin_cell
+from tests.nodes.anvil import NODES, NodeError
 from ton_core.contrib.contracts.codes import CONTRACT_CODES
 from ton_core.contrib.contracts.jetton.tlb import (
     JettonInternalTransferBody,
@@ -33,7 +34,6 @@ from ton_core.contrib.contracts.jetton.tlb import (
 )
 from ton_core.contrib.contracts.nft.tlb import OffchainContent
 from ton_core.contrib.contracts.versions import ContractVersion
-from tests.nodes.anvil import NODES, NodeError
 
 from bitlinkpay.core.assets import Asset, Family, Network
 

@@ -17,7 +17,7 @@ from bitlinkpay.chains.base import (
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.ton.finality import Finality, hash_at
-from bitlinkpay.chains.ton.history import height_of
+from bitlinkpay.chains.ton.history import height_of, is_committed
 from bitlinkpay.chains.ton.node import TonNode
 from bitlinkpay.chains.ton.reader import RangeReader, block_ref
 from bitlinkpay.chains.ton.state import coins_at, jettons_at
@@ -74,23 +74,17 @@ class TonChain:
             clock: to tell how far a node is behind.
 
         Raises:
-            Invalid: fewer endpoints of different operators than `quorum`, an asset of another network, or a jetton
-                whose wallet of ours is not pinned.
+            Invalid: fewer endpoints of different operators than `quorum`, or an asset of another network.
         """
         if any(asset.network != network.id for asset in assets):
             raise Invalid(f"an asset of another network was given to {network.id}")
-        for asset in assets:
-            if asset.contract and not asset.wallet:
-                raise Invalid(
-                    f"pin our jetton wallet for {asset.id}: add its `wallet` to the row, see docs/operations.md"
-                )
         options = options or TonOptions()
         self.network = network
         self._nodes = [TonNode(endpoint, network) for endpoint in endpoints]
-        self._quorum = Quorum(self._nodes, quorum, patience=options.patience)
+        self.quorum = Quorum(self._nodes, quorum, patience=options.patience)
         self._holdings = Holdings(wallet, assets)
-        self._finality = Finality(self._quorum, clock or SystemClock(), options.lag_max)
-        self._reader = RangeReader(self._quorum, self._holdings, range_max=options.range_max)
+        self._finality = Finality(self.quorum, clock or SystemClock(), options.lag_max)
+        self._reader = RangeReader(self.quorum, self._holdings, range_max=options.range_max)
 
     async def head(self) -> Head:
         """Return the newest masterchain block, which is final."""
@@ -98,7 +92,7 @@ class TonChain:
 
     async def block_hash(self, height: int) -> str | None:
         """Return the hash at a height that the quorum agrees on, None if they agree that no block stands there."""
-        return await self._quorum.agree(lambda node: hash_at(node, height))
+        return await self.quorum.agree(lambda node: hash_at(node, height))
 
     async def scan(self, first: int, last: int) -> Sequence[Block]:
         """Return a non-empty prefix of the masterchain blocks `first..last`, whole and confirmed by the quorum.
@@ -115,8 +109,8 @@ class TonChain:
 
     async def _balance(self, asset: Asset, address: str, height: int) -> int:
         if asset.is_native:
-            return await self._quorum.agree(lambda node: coins_at(node, address, height))
-        return await self._quorum.agree(lambda node: jettons_at(node, asset, address, height))
+            return await self.quorum.agree(lambda node: coins_at(node, address, height))
+        return await self.quorum.agree(lambda node: jettons_at(node, asset, address, height))
 
     async def locate(self, asset: Asset, address: str, first: int, last: int) -> Sequence[tuple[Block, Transfer]]:
         """Return nothing: on TON all money comes by messages, and `scan` sees every one that our accounts got."""
@@ -133,12 +127,14 @@ class TonChain:
             wanted = canonical_hash(txid)
         except Malformed:
             raise Invalid("a TON transaction id is a hash of 32 bytes in Base64", param="txid") from None
-        return await self._quorum.agree(lambda node: self._fate(node, wanted))
+        return await self.quorum.agree(lambda node: self._fate(node, wanted))
 
     async def _fate(self, node: TonNode, txid: str) -> Fate:
         found = await node.find_transaction(txid)
         if found is None:
             return Fate(FateState.UNKNOWN)
+        if not is_committed(found):
+            return Fate(FateState.PENDING)
         block = block_ref(await node.header(height_of(found)))
         is_ours = canonical_address(found.account) in self._holdings.accounts
         transfer = self._holdings.transfer_of(found) if is_ours else None
@@ -148,7 +144,7 @@ class TonChain:
     async def probe(self, asset: Asset) -> TokenFacts:
         """Return what a jetton's contracts say of themselves, agreed by the quorum; a native coin has none."""
         assert not asset.is_native, f"{asset.id} has no contract"
-        return await self._quorum.agree(lambda node: read_facts(node, asset, self._holdings.wallet))
+        return await self.quorum.agree(lambda node: read_facts(node, asset, self._holdings.wallet))
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest masterchain block."""
@@ -159,7 +155,7 @@ class TonChain:
             newest = block_ref(await node.newest())
         except ChainError as error:
             return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        doubt = self._quorum.doubt_about(node) or self._finality.lag(newest)
+        doubt = self.quorum.doubt_about(node) or self._finality.lag(newest)
         return EndpointStatus(node.label, is_healthy=not doubt, height=newest.height, error=doubt)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the chain stands, as a quorum sees it. A masterchain block is final when it exists: newest and final are one."""
+"""Where the chain stands, as a quorum sees it. A masterchain block is final as soon as it exists."""
 
 from datetime import timedelta
 

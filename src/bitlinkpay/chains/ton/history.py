@@ -40,13 +40,18 @@ def link_before(transaction: RawTransaction) -> Link:
     return Link(transaction.prev_trans_lt, canonical_hash(transaction.prev_trans_hash))
 
 
+def is_committed(transaction: RawTransaction) -> bool:
+    """Say whether a masterchain block has committed a transaction; some indexers also tell what may yet happen."""
+    return bool(transaction.mc_block_seqno) and not transaction.emulated and transaction.finality == "finalized"
+
+
 def height_of(transaction: RawTransaction) -> int:
     """Return the masterchain block that committed a transaction.
 
     Raises:
-        Malformed: it is not committed, or is no more than a forecast (THREATS TON-12): that must never be in a history.
+        Malformed: none has (THREATS TON-12).
     """
-    if not transaction.mc_block_seqno or transaction.emulated or transaction.finality != "finalized":
+    if not transaction.mc_block_seqno or not is_committed(transaction):
         raise Malformed("a transaction that no masterchain block has committed")
     return transaction.mc_block_seqno
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
@@ -28,10 +29,12 @@ from bitlinkpay.core.assets import Network
 T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
 
+KEY_HEADER: Final = "X-API-Key"
 PAGE: Final = 256  # transactions in one answer: the API's own limit is 1,000
 HEADERS_SPARE: Final = 8  # blocks of one second may come in any order: ask for more than are needed
 _MASTER = (("workchain", str(MASTERCHAIN)), ("shard", "8000000000000000"))  # the masterchain is never split
 _GLOBAL_IDS = {False: -239, True: -3}  # docs.ton.org, "global_id": of the main network and of the test network
+_ADDRESSES = 50
 _WRONG_CHAIN_REST_NS = 60_000_000_000
 _NOT_SERVED = frozenset({404, 405, 501})
 
@@ -66,7 +69,7 @@ class TonNode:
     """An endpoint of one TON network: the base of API v3, such as `https://toncenter.com/api/v3`."""
 
     def __init__(self, endpoint: Endpoint, network: Network) -> None:
-        self.http = HttpJson(endpoint, key_header="X-API-Key")
+        self.http = HttpJson(endpoint, key_header=KEY_HEADER)
         self._network = network
         self._identified = 0
 
@@ -126,7 +129,7 @@ class TonNode:
             return ""
         old = replace(endpoint, url=address.rstrip("/").removesuffix("3") + "2" + question + query)
         try:
-            async with HttpJson(old, key_header="X-API-Key") as http:
+            async with HttpJson(old, key_header=KEY_HEADER) as http:
                 answer = await http.get("/getMasterchainInfo", (), _OLD_INFO)
         except StatusRefused as error:
             if error.status in _NOT_SERVED:
@@ -179,23 +182,55 @@ class TonNode:
             raise GapError(f"{self.label} has no block {missing[0]}")
         return [blocks[height] for height in range(before.seqno + 1, last + 1)]
 
+    async def header_after(self, time: datetime) -> RawBlock:
+        """Return an early masterchain block of after a time.
+
+        Raises:
+            GapError: there is none yet.
+        """
+        query = (*_MASTER, ("start_utime", str(int(time.timestamp()) + 1)), ("sort", "asc"), ("limit", "1"))
+        answer = await self.get("/blocks", query, _BLOCKS)
+        if not answer.blocks:
+            raise GapError(f"{self.label} has no block after {time:%H:%M:%S}")
+        return _master(answer.blocks[0])
+
     async def states(self, accounts: Sequence[str]) -> dict[str, RawState]:
         """Return accounts as they are now; one that never was is left out."""
-        query = (*(("address", account) for account in accounts), ("include_boc", "false"))
-        answer = await self.get("/accountStates", query, _STATES)
-        return {canonical_address(state.address): state for state in answer.accounts}
+        found: dict[str, RawState] = {}
+        for at in range(0, len(accounts), _ADDRESSES):  # they travel in the URL
+            query = (*(("address", account) for account in accounts[at : at + _ADDRESSES]), ("include_boc", "false"))
+            answer = await self.get("/accountStates", query, _STATES)
+            found |= {canonical_address(state.address): state for state in answer.accounts}
+        return found
 
     async def transactions(self, query: Query, *, limit: int = PAGE) -> list[RawTransaction]:
         """Return the transactions that a filter finds."""
         return (await self.get("/transactions", (*query, ("limit", str(limit))), _TRANSACTIONS)).transactions
 
     async def find_transaction(self, txid: str) -> RawTransaction | None:
-        """Return the transaction of a hash, or the one that took the message of that hash, None for neither."""
+        """Return the transaction of a hash, or the one that took the message of that hash, None for neither.
+
+        Raises:
+            Malformed: it answered with another one.
+        """
         found = await self.transactions((("hash", txid),), limit=2)
-        if not found:
-            query = (("msg_hash", txid), ("direction", "in"), ("limit", "2"))
-            found = (await self.get("/transactionsByMessage", query, _TRANSACTIONS)).transactions
-        return found[0] if found else None
+        if found:
+            return self._named(found[0], txid, found[0].hash)
+        return await self.find_taker(txid)
+
+    async def find_taker(self, message: str) -> RawTransaction | None:
+        """Return the transaction that took the message of a hash (its own or its normalised one), None if none did."""
+        query = (("msg_hash", message), ("direction", "in"), ("limit", "2"))
+        found = (await self.get("/transactionsByMessage", query, _TRANSACTIONS)).transactions
+        if not found or found[0].in_msg is None:
+            return None
+        taken = found[0].in_msg
+        return self._named(found[0], message, taken.hash, taken.hash_norm)
+
+    def _named(self, found: RawTransaction, wanted: str, *names: str | None) -> RawTransaction:
+        if wanted not in {canonical_hash(name) for name in names if name}:
+            raise Malformed(f"{self.label} answered with another transaction than {wanted}")
+        return found
 
 
 def tip_of(state: RawState | None) -> Link:

@@ -34,7 +34,7 @@ _MASTERS: Final = decoder_of(_Masters)
 
 
 async def read_facts(node: TonNode, asset: Asset, owner: str) -> TokenFacts:
-    """Return the facts of a jetton; its `implementation` is the jetton wallet that the master names for `owner`.
+    """Return the facts of a jetton; the code of its wallets stands as its implementation.
 
     Two questions may go unanswered without harm: TEP-64 lets a jetton keep its decimals elsewhere (9 is then usual, and
     the registry row decides), and only a stablecoin's wallet can be locked.
@@ -48,12 +48,13 @@ async def read_facts(node: TonNode, asset: Asset, owner: str) -> TokenFacts:
     return TokenFacts(
         contract=asset.contract,
         code_hash=canonical_hash(found[0].code_hash),
-        implementation=wallet,
+        implementation="",
         implementation_hash=canonical_hash(found[0].jetton_wallet_code_hash),
         decimals=_decimals(content.decimals),
         symbol=printable(content.symbol or ""),
         is_paused=await _is_locked(node, wallet),
         is_deprecated=False,
+        wallet=wallet,
     )
 
 
