@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from bitlinkpay.chains.base import (
     Block,
+    BlockRef,
     ChainError,
     EndpointStatus,
     Fate,
@@ -14,9 +15,9 @@ from bitlinkpay.chains.base import (
     Head,
     Transfer,
 )
+from bitlinkpay.chains.finality import Finality
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.token import TokenFacts
-from bitlinkpay.chains.ton.finality import Finality, hash_at
 from bitlinkpay.chains.ton.history import height_of, is_committed
 from bitlinkpay.chains.ton.node import TonNode
 from bitlinkpay.chains.ton.reader import RangeReader, block_ref
@@ -83,16 +84,30 @@ class TonChain:
         self._nodes = [TonNode(endpoint, network) for endpoint in endpoints]
         self.quorum = Quorum(self._nodes, quorum, patience=options.patience)
         self._holdings = Holdings(wallet, assets)
-        self._finality = Finality(self.quorum, clock or SystemClock(), options.lag_max)
+        self._finality = Finality(self.quorum, self._view, ref_at)
+        self._clock = clock or SystemClock()
+        self._lag_max = options.lag_max
         self._reader = RangeReader(self.quorum, self._holdings, range_max=options.range_max)
 
     async def head(self) -> Head:
         """Return the newest masterchain block, which is final."""
         return await self._finality.head()
 
+    async def _view(self, node: TonNode) -> tuple[BlockRef, BlockRef]:
+        newest = block_ref(await node.newest())
+        if lag := self._lag(newest):
+            raise ChainError(f"{node.label} {lag}")
+        return newest, newest  # a masterchain block is final as soon as it exists
+
+    def _lag(self, newest: BlockRef) -> str:
+        """Say how far behind a node's newest block is, "" if it is not."""
+        age = self._clock.now() - newest.time
+        return f"is {age // timedelta(seconds=1)} s behind" if age > self._lag_max else ""
+
     async def block_hash(self, height: int) -> str | None:
         """Return the hash at a height that the quorum agrees on, None if they agree that no block stands there."""
-        return await self.quorum.agree(lambda node: hash_at(node, height))
+        ref = await self.quorum.agree(lambda node: ref_at(node, height))
+        return None if ref is None else ref.hash
 
     async def scan(self, first: int, last: int) -> Sequence[Block]:
         """Return a non-empty prefix of the masterchain blocks `first..last`, whole and confirmed by the quorum.
@@ -155,10 +170,16 @@ class TonChain:
             newest = block_ref(await node.newest())
         except ChainError as error:
             return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        doubt = self.quorum.doubt_about(node) or self._finality.lag(newest)
+        doubt = self.quorum.doubt_about(node) or self._lag(newest)
         return EndpointStatus(node.label, is_healthy=not doubt, height=newest.height, error=doubt)
 
     async def aclose(self) -> None:
         """Close all connections."""
         for node in self._nodes:
             await node.aclose()
+
+
+async def ref_at(node: TonNode, height: int) -> BlockRef | None:
+    """Return where a node's masterchain block of a height stands, None where it has none."""
+    header = await node.find_header(height)
+    return None if header is None else block_ref(header)
