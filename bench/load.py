@@ -1,6 +1,6 @@
 """The load generator: raw HTTP/1.1 over asyncio, so that it costs the machine as little as possible.
 
-Usage (by `bench.orders`): python -m bench.load JSON  -> prints {"answers", "seconds", "bad", "p50_ms", "p99_ms"}
+Usage (by `bench.orders`): python -m bench.load JSON  -> prints {"answers", "cpu_us", "seconds", "bad", "p50_ms", "p99_ms"}
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import os
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -65,12 +66,14 @@ async def fire(task: dict, requests: list[bytes], context: ssl.SSLContext | None
     bad: list[str] = []
     queue = iter(requests)
     worker = fresh if task["fresh"] else kept
-    started = time.perf_counter()
+    started, spent = time.perf_counter(), time.process_time()
     await asyncio.gather(*(worker(task["port"], context, queue, waits, bad) for _ in range(task["connections"])))
     seconds = time.perf_counter() - started
+    spent = time.process_time() - spent
     waits.sort()
     return {
         "answers": len(waits),
+        "cpu_us": spent / len(waits) * 1_000_000,
         "seconds": seconds,
         "bad": bad[:3],
         "p50_ms": waits[len(waits) // 2] * 1000,
@@ -78,35 +81,67 @@ async def fire(task: dict, requests: list[bytes], context: ssl.SSLContext | None
     }
 
 
+class Kept(asyncio.Protocol):
+    """One keep-alive connection: writes the next request once an answer is whole."""
+
+    def __init__(self, queue: Iterator[bytes], waits: list[float], bad: list[str]) -> None:
+        self.queue, self.waits, self.bad = queue, waits, bad
+        self.ended = asyncio.get_running_loop().create_future()
+        self.came = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.ask()
+
+    def data_received(self, data: bytes) -> None:
+        self.came += data
+        head, end, body = self.came.partition(b"\r\n\r\n")
+        if end and len(body) == length_of(head):
+            self.waits.append(time.perf_counter() - self.started)
+            check(body, self.bad)
+            self.came = b""
+            self.ask()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(exc or ConnectionError("the server hung up"))
+
+    def ask(self) -> None:
+        request = next(self.queue, None)
+        if request is None:
+            self.ended.set_result(None)
+            self.transport.close()
+            return
+        self.started = time.perf_counter()
+        self.transport.write(request)
+
+
 async def kept(port: int, context: ssl.SSLContext | None, queue, waits: list[float], bad: list[str]) -> None:
-    reader, writer = await connect(port, context)
-    for request in queue:
-        await exchange(reader, writer, request, waits, bad)
-    writer.close()
+    name = "localhost" if context else None
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(
+        lambda: Kept(queue, waits, bad), "127.0.0.1", port, ssl=context, server_hostname=name
+    )
+    await connection.ended
 
 
 async def fresh(port: int, context: ssl.SSLContext | None, queue, waits: list[float], bad: list[str]) -> None:
     for request in queue:
         started = time.perf_counter()
-        reader, writer = await connect(port, context)
-        await exchange(reader, writer, request, [], bad)
+        name = "localhost" if context else None
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        check(await reader.readexactly(length_of(head)), bad)
         waits.append(time.perf_counter() - started)
         writer.close()
 
 
-async def connect(port: int, context: ssl.SSLContext | None):
-    return await asyncio.open_connection(
-        "127.0.0.1", port, ssl=context, server_hostname="localhost" if context else None
-    )
+def length_of(head: bytes) -> int:
+    return int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
 
 
-async def exchange(reader, writer, request: bytes, waits: list[float], bad: list[str]) -> None:
-    started = time.perf_counter()
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    body = await reader.readexactly(length)
-    waits.append(time.perf_counter() - started)
+def check(body: bytes, bad: list[str]) -> None:
     if b"order_id" not in body:
         bad.append(body.decode(errors="replace")[:300])
 

@@ -75,7 +75,10 @@ def rate(result: dict) -> float:
 
 
 def text(result: dict, base: float) -> str:
-    return f"{rate(result):.0f}/s against {base:.0f}/s, p50 {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms"
+    waits = f"p50 {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms"
+    return (
+        f"{rate(result):.0f}/s against {base:.0f}/s, {waits}; the load generator takes {result['cpu_us']:.0f} µs each"
+    )
 
 
 def decryptions_a_second(seconds: float = 2) -> float:

@@ -83,6 +83,14 @@ class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_s: float = 3
 
 
+def usual_api_processes() -> int:
+    """Return how many API processes `serve` runs unless told: two, where this process may use two cores.
+
+    One keeps one core busy, mostly with RSA; each takes about 65 MB, so further cores wait for the operator's word.
+    """
+    return min(2, len(os.sched_getaffinity(0)))
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that a process of the deployment needs to know."""
@@ -100,7 +108,7 @@ class Settings:
     sandbox: SandboxSettings = SandboxSettings()
     screening_lists: tuple[str, ...] = ()
     support_contact: str = ""
-    api_processes: int = 1
+    api_processes: int = field(default_factory=usual_api_processes)
     log_level: str = "INFO"
 
     @property
@@ -163,7 +171,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     sandbox: SandboxSettings = SandboxSettings()
     screening_lists: tuple[str, ...] = ()
     support_contact: str = ""
-    api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
 
@@ -197,7 +205,7 @@ def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
         sandbox=file.sandbox,
         screening_lists=file.screening_lists,
         support_contact=file.support_contact,
-        api_processes=file.api_processes,
+        api_processes=file.api_processes or usual_api_processes(),
         log_level=file.log_level,
     )
     return _environment(settings)

@@ -9,6 +9,7 @@ import logging
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from typing import IO, Final
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.embedded import EmbeddedPostgres
-from bitlinkpay.settings import Settings, write_running
+from bitlinkpay.settings import Address, Settings, write_running
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ READY_LINE: Final = "ready"
 _READY_S: Final = 60
 _STOP_S: Final = 10
 _SLOWEST_RESTART_S: Final = 15
+_PORT_S: Final = 2  # APIs whose supervisor was killed let go of their ports within moments
 _PR_SET_PDEATHSIG: Final = 1
 PASSPHRASE_VARIABLE: Final = "BITLINKPAY_SIGNER_PASSPHRASE"  # noqa: S105 - its name; see `signer.sealing`
 
@@ -43,6 +45,10 @@ class Child:
     failures: int = field(default=0)
 
 
+class _AskedToStop(BaseException):
+    """SIGINT or SIGTERM came during the start."""
+
+
 class Supervisor:
     """All processes of one all-in-one deployment."""
 
@@ -50,6 +56,7 @@ class Supervisor:
         self._settings = settings
         self._postgres = None if settings.database.dsn else EmbeddedPostgres(settings.data_dir / "postgres")
         self._children = _plan(settings)
+        self._is_starting = True
         self._is_stopping = False
 
     def run(self, on_ready: Callable[[], None]) -> int:
@@ -62,16 +69,23 @@ class Supervisor:
             signal.signal(number, self._ask_to_stop)
         try:
             self._start()
+            self._is_starting = False
             on_ready()
             while not self._is_stopping:
                 time.sleep(0.2)
                 self._mend()
+        except _AskedToStop:
+            log.info("asked to stop before everything was up")
         finally:
+            self._is_starting = False
             self._stop()
         return 0
 
     def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._is_stopping = True
+        if self._is_starting:  # a start waits for others in many places: leave whichever it is
+            self._is_starting = False
+            raise _AskedToStop
 
     def _start(self) -> None:
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -79,6 +93,8 @@ class Supervisor:
         if self._postgres:
             self._postgres.start()
         _run_all([_program(self._settings, "migrate"), _program(self._settings, "signer", "ensure")])
+        for address in (self._settings.wm, self._settings.web):
+            _must_be_free(address)
         for child in self._children:
             self._launch(child)
         for child in self._children:
@@ -149,9 +165,33 @@ def _run_all(commands: Sequence[Sequence[str]]) -> None:
         subprocess.Popen(command, env=_environment(is_trusted=True), stdin=subprocess.DEVNULL, stdout=2)  # noqa: S603
         for command in commands
     ]
-    for command, process in zip(commands, started, strict=True):
-        if process.wait():
-            raise Unavailable(f"`bitlinkpay {' '.join(command[3:-2])}` failed, see above")
+    try:
+        for command, process in zip(commands, started, strict=True):
+            if process.wait():
+                raise Unavailable(f"`bitlinkpay {' '.join(command[3:-2])}` failed, see above")
+    finally:
+        for process in started:
+            process.kill()  # does nothing to one that has ended
+            process.wait()
+
+
+def _must_be_free(address: Address) -> None:
+    """Refuse a port on which anything listens. The API processes share theirs and so would not notice.
+
+    Raises:
+        Unavailable: it is taken.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    deadline = time.monotonic() + _PORT_S
+    while True:
+        try:
+            socket.create_server((address.host, address.port), family=family).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"cannot listen: {error}; choose another --wm-port or --web-port") from error
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _die_with_parent() -> None:

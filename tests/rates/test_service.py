@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.clock import ManualClock
 
 from bitlinkpay.db.pool import Database, Tx
-from bitlinkpay.rates import store
+from bitlinkpay.rates import service, store
 from bitlinkpay.rates.model import Guard, Leg, LegKind, NoQuote
 from bitlinkpay.rates.service import RateBook, cross, refresh
 from bitlinkpay.rates.sources import SANDBOX_FIAT, SANDBOX_USD, FixedPrices, Market, Reference, Ticker
@@ -125,6 +125,33 @@ async def test_EXC_01_a_price_goes_stale(database: Database, clock: ManualClock,
     said.time = clock.now().isoformat()
     await refresh(database, market)
     assert await _fresh(database, clock).price("USDT", "USD")
+
+
+async def test_EXC_01_a_price_in_memory_goes_stale_too(database: Database, clock: ManualClock, exchanges):
+    said, root = exchanges
+    await refresh(database, said.market(root, clock))
+    book = RateBook(database, clock)
+    first = await book.rate("CNY", "USDT")
+    assert await book.rate("CNY", "USDT") is first
+    assert first.until == clock.now() + Guard().valid_for
+    clock.advance(Guard().valid_for)
+    with pytest.raises(NoQuote, match="stale"):
+        await book.rate("CNY", "USDT")
+
+
+async def test_a_new_reading_replaces_the_prices_in_memory(
+    database: Database, clock: ManualClock, exchanges, monkeypatch: pytest.MonkeyPatch
+):
+    said, root = exchanges
+    market = said.market(root, clock)
+    await refresh(database, market)
+    book = RateBook(database, clock)
+    before = await book.price("BTC", "USD")
+    said.kraken["XBTUSD"], said.coinbase["BTC-USD"], said.binance["BTCUSDT"] = "101000", "101100", "101200"
+    await refresh(database, market)
+    assert await book.price("BTC", "USD") == before
+    monkeypatch.setattr(service, "_CACHE_S", 0.0)
+    assert await book.price("BTC", "USD") == Decimal(101_100)
 
 
 async def test_EXC_01_exchanges_down_leave_the_last_price_until_it_is_stale(

@@ -1,5 +1,6 @@
 """`bitlinkpay.toml`, the environment and the note that `serve` leaves: what each says, and which refusals name the key."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +18,7 @@ from bitlinkpay.settings import (
     RateSettings,
     load_running,
     load_settings,
+    usual_api_processes,
     write_running,
 )
 
@@ -88,7 +90,17 @@ def test_a_folder_without_a_file_is_a_sandbox_on_loopback(tmp_path):
     assert (settings.wm, settings.web) == (Address("127.0.0.1", 8443), Address("127.0.0.1", 8080))
     assert settings.database.dsn == settings.database.owner_dsn == ""
     assert (settings.networks, settings.registry_files, settings.screening_lists) == ({}, (), ())
-    assert (settings.api_processes, settings.log_level, settings.sandbox.block_s) == (1, "INFO", 3)
+    assert (settings.api_processes, settings.log_level, settings.sandbox.block_s) == (usual_api_processes(), "INFO", 3)
+
+
+def test_two_apis_are_usual_and_one_where_there_is_one_core(tmp_path):
+    cores = os.sched_getaffinity(0)
+    assert load_settings(tmp_path).api_processes == min(2, len(cores))
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert load_settings(tmp_path).api_processes == 1
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_every_key_is_read(tmp_path):

@@ -6,6 +6,7 @@ import base58
 import nacl.signing
 import pytest
 import wallycore
+from bip32 import BIP32
 from coincurve import PrivateKey
 from Crypto.Hash import keccak
 from eth_account import Account
@@ -22,7 +23,7 @@ from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
 from bitlinkpay.signer.keyring import FIRST_POOL, KeyRing
 from bitlinkpay.signer.keys import SolanaBranch, derive_keyring, new_seed, recover_private_key
 from bitlinkpay.signer.problems import SelfTestFailed
-from bitlinkpay.signer.public import deposit_node
+from bitlinkpay.signer.public import DepositNode
 
 SEEDS = [bytes(64), bytes(range(64)), hashlib.sha512(b"a third seed").digest()]
 
@@ -34,7 +35,7 @@ def handed_out(ring: KeyRing, family: Family, index: int, *, testnet: bool = Fal
         Family.TRON: ring.tron,
         Family.BITCOIN: ring.bitcoin_testnet if testnet else ring.bitcoin,
     }
-    return deposit_address(family, testnet, deposit_node(accounts[family]).get_pubkey_from_path([index]))
+    return deposit_address(family, testnet, DepositNode(accounts[family]).child(index))
 
 
 def test_known_answers_hold() -> None:
@@ -124,6 +125,18 @@ def test_bitcoin_addresses_are_those_of_libwally(
     ours = handed_out(derive_keyring(seed), Family.BITCOIN, index, testnet=testnet)
     assert wallycore.bip32_key_to_addr_segwit(child, prefix, 0) == ours
     assert wallycore.bip32_key_get_priv_key(child) == recover_private_key(seed, Family.BITCOIN, index, testnet=testnet)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(min_size=16, max_size=64), st.integers(min_value=0, max_value=2**31 - 1))
+def test_children_of_public_keys_are_those_of_another_library(seed: bytes, index: int) -> None:
+    xpub = secp256k1_master(seed).get_xpub_from_path("m/44'/60'/0'")
+    assert DepositNode(xpub).child(index) == BIP32.from_xpub(xpub).get_pubkey_from_path([0, index])
+
+
+def test_public_keys_have_no_hardened_children() -> None:
+    with pytest.raises(ValueError, match="Invalid"):
+        DepositNode(derive_keyring(SEEDS[0]).evm).child(2**31)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

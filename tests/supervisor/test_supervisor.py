@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.support.live import children, free_port
 
 from bitlinkpay.core.errors import Unavailable
-from bitlinkpay.settings import DatabaseSettings, Settings
+from bitlinkpay.settings import Address, DatabaseSettings, Settings
 from bitlinkpay.supervisor import (
     PASSPHRASE_VARIABLE,
     READY_LINE,
@@ -20,6 +21,7 @@ from bitlinkpay.supervisor import (
     Supervisor,
     _await_ready,
     _environment,
+    _must_be_free,
     _plan,
     _reap,
     _run_all,
@@ -177,3 +179,33 @@ def test_a_taken_port_is_one_clear_line_and_exit_code_1(folder):
     log = (folder / "serve.log").read_text()
     assert "Traceback" not in log
     assert [line for line in log.splitlines() if "cannot listen" in line and "--wm-port" in line] != []
+
+
+def test_a_port_that_api_processes_share_is_taken_for_another_deployment():
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as shared:
+        with pytest.raises(Unavailable, match=r"cannot listen.*--wm-port"):
+            _must_be_free(Address("127.0.0.1", shared.getsockname()[1]))
+
+
+def test_a_port_that_is_just_being_let_go_is_waited_for():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        threading.Timer(0.3, held.close).start()
+        _must_be_free(Address("127.0.0.1", port))
+
+
+def test_a_request_to_stop_ends_a_start_that_waits(folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a database that takes connections and never answers
+        monkeypatch.setenv("BITLINKPAY_DATABASE_DSN", f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/pay")
+        server = serve(folder, free_port(), free_port())
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        everybody = family(server.pid)
+        asked_at = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+        assert time.monotonic() - asked_at < 3
+        connection.close()
+    assert everybody != set()
+    assert [pid for pid in everybody if alive(pid)] == []
+    assert "Traceback" not in (folder / "serve.log").read_text()

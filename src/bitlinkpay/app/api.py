@@ -1,5 +1,6 @@
 """The API process: the merchant API on mutual TLS, the hosted pages and the sandbox's plain mode on the web port."""
 
+import gc
 from asyncio import TaskGroup
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -68,6 +69,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         for listener in listeners:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
+        gc.freeze()  # what lives now lives as long as the process: collections need not walk it again and again
         on_ready()
         await until_told()
         for task in running:

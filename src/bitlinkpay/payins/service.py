@@ -29,13 +29,18 @@ from bitlinkpay.payins.model import (
     Payin,
     PayinEvent,
     PayinState,
+    Price,
     ReturnLinks,
 )
 from bitlinkpay.payins.pricing import RateSource, Symbol, parse_symbol, price
 from bitlinkpay.payins.store import Draft, PayinChange, Pick
+from bitlinkpay.wallets.model import Allotted
 from bitlinkpay.wallets.service import Allocator
 
 EXPIRY_BATCH: Final = 500
+
+_NO_PRICE: Final = Price(units=0, symbol="", exchange_rate=Decimal(0), fee_units=0)
+_NO_LINKS: Final = ReturnLinks()
 
 Holds = Callable[[], Awaitable[Mapping[str, str]]]
 """Why assets are on hold, by asset id."""
@@ -99,56 +104,51 @@ class Payins:
             market=self._market,
         )
         allotted = await self._allocator.take(self._registry.networks[asset.network])
-        payin = self._blank(new.merchant, new.source_id, asset.symbol, new.fiat_amount, digest)
-        payin = replace(
-            payin,
-            asset=asset.id,
-            units=asked.units,
-            fee_units=asked.fee_units,
-            symbol=asked.symbol,
-            exchange_rate=asked.exchange_rate,
-            address=allotted.address,
-            tag=allotted.tag,
-            callback_url=new.callback_url or new.merchant.callback_url,
-            lang=new.lang,
-        )
+        payin = self._opened(new, asset.symbol, digest, asset=asset.id, price=asked, allotted=allotted)
         return Draft(payin, asset.network, allotted)
 
     async def prepare_pre(self, new: NewPreOrder) -> Draft | Repeat:
         """Prepare an order whose payer picks the network."""
         digest = _hash_pre_order(new)
-        payin = self._blank(new.merchant, new.source_id, new.coin, new.fiat_amount, digest)
         if not self.options(new.merchant, new.coin):
             problem = AssetNotOffered(f"no network is offered for {new.coin[:20]!r}", param="coin")
             return Repeat(new.merchant.merchant_id, new.source_id, digest, problem)
-        payin = replace(
-            payin, callback_url=new.callback_url or new.merchant.callback_url, lang=new.lang, links=new.links
-        )
-        return Draft(payin, "", None)
+        return Draft(self._opened(new, new.coin, digest, links=new.links), "", None)
 
-    def _blank(self, merchant: Merchant, source_id: str, coin: str, fiat: Decimal, digest: bytes) -> Payin:
-        now = self._clock.now()
+    def _opened(
+        self,
+        new: NewOrder | NewPreOrder,
+        coin: str,
+        digest: bytes,
+        *,
+        asset: str | None = None,
+        price: Price = _NO_PRICE,
+        allotted: Allotted | None = None,
+        links: ReturnLinks = _NO_LINKS,
+    ) -> Payin:
+        """Return a new order; without asset, price and address it is one whose payer has still to pick."""
+        merchant, now = new.merchant, self._clock.now()
         return Payin(
             payin_id=PayinId(new_uuid7()),
             merchant_id=merchant.merchant_id,
-            source_id=source_id,
+            source_id=new.source_id,
             state=PayinState.CREATED,
             labels=frozenset(),
             coin=coin,
-            asset=None,
-            units=0,
+            asset=asset,
+            units=price.units,
             accepted_units=0,
             fee_ppm=merchant.fee_ppm,
-            fee_units=0,
-            fiat_amount=fiat,
-            symbol="",
-            exchange_rate=Decimal(0),
-            address="",
-            tag="",
+            fee_units=price.fee_units,
+            fiat_amount=new.fiat_amount,
+            symbol=price.symbol,
+            exchange_rate=price.exchange_rate,
+            address=allotted.address if allotted else "",
+            tag=allotted.tag if allotted else "",
             policy=merchant.policy,
-            callback_url="",
-            lang="",
-            links=ReturnLinks(),
+            callback_url=new.callback_url or merchant.callback_url,
+            lang=new.lang,
+            links=links,
             request_hash=digest,
             created_at=now,
             expires_at=now + merchant.order_life,
@@ -178,10 +178,12 @@ class Payins:
 
         Returns, in order: the stored order, or OrderExistsDifferent, or the problem of a failed preparation.
         """
-        new = await store.insert(tx, [draft for draft in drafts if isinstance(draft, Draft)])
-        asked = [draft for draft in drafts if isinstance(draft, Repeat) or draft.payin.payin_id not in new]
-        known = await store.find_by_sources(tx, [_source(draft) for draft in asked]) if asked else {}
-        return [_outcome(draft, new, known) for draft in drafts]
+        repeated = await store.insert(tx, [draft for draft in drafts if isinstance(draft, Draft)])
+        asked = [draft for draft in drafts if isinstance(draft, Repeat) or draft.payin.payin_id in repeated]
+        if not asked:
+            return [draft.payin for draft in drafts if isinstance(draft, Draft)]
+        known = await store.find_by_sources(tx, [_source(draft) for draft in asked])
+        return [_outcome(draft, repeated, known) for draft in drafts]
 
     async def prepare_pick(self, payin: Payin, merchant: Merchant, asset_id: str) -> Pick:
         """Price a pre-order for the network that its payer chose, and allot its address.
@@ -266,9 +268,9 @@ def _source(draft: Draft | Repeat) -> tuple[MerchantId, str]:
 
 
 def _outcome(
-    draft: Draft | Repeat, new: set[PayinId], known: Mapping[tuple[MerchantId, str], Payin]
+    draft: Draft | Repeat, repeated: set[PayinId], known: Mapping[tuple[MerchantId, str], Payin]
 ) -> Payin | Problem:
-    if isinstance(draft, Draft) and draft.payin.payin_id in new:
+    if isinstance(draft, Draft) and draft.payin.payin_id not in repeated:
         return draft.payin
     first = known.get(_source(draft))
     if first is None:

@@ -80,6 +80,10 @@ def _payin(row: Row) -> Payin:
     )
 
 
+def _json(value: Policy | ReturnLinks) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 # Column, PostgreSQL type and value of everything an opened order writes: one array a column, however many orders.
 _OPENED: Final[tuple[tuple[str, str, Callable[[Draft], object]], ...]] = (
     ("payin_id", "uuid", lambda d: d.payin.payin_id),
@@ -97,10 +101,10 @@ _OPENED: Final[tuple[tuple[str, str, Callable[[Draft], object]], ...]] = (
     ("exchange_rate", "numeric", lambda d: d.payin.exchange_rate),
     ("address", "text", lambda d: d.payin.address),
     ("tag", "text", lambda d: d.payin.tag),
-    ("policy", "jsonb", lambda d: msgspec.to_builtins(d.payin.policy)),
+    ("policy", "text[]::jsonb", lambda d: _json(d.payin.policy)),
     ("callback_url", "text", lambda d: d.payin.callback_url),
     ("lang", "text", lambda d: d.payin.lang),
-    ("links", "jsonb", lambda d: msgspec.to_builtins(d.payin.links)),
+    ("links", "text[]::jsonb", lambda d: _json(d.payin.links)),
     ("request_hash", "bytea", lambda d: d.payin.request_hash),
     ("created_at", "timestamptz", lambda d: d.payin.created_at),
     ("expires_at", "timestamptz", lambda d: d.payin.expires_at),
@@ -154,12 +158,12 @@ _OPEN: Final = f"""
         insert into payin_events (payin_id, seq, event, from_state, to_state, cause, at)
         select payin_id, 1, 'opened', '', state, 'request', created_at from input join opened using (payin_id)
     )
-    select payin_id from opened
+    select payin_id from input except select payin_id from opened
 """  # noqa: S608 - names and types stand in this file, values travel as parameters
 
 
 async def insert(tx: Tx, drafts: Sequence[Draft]) -> set[PayinId]:
-    """Store orders, addresses and first events; return those that were new (the rest repeat a source_id)."""
+    """Store orders, addresses and first events; return those that were not stored, for they repeat a source_id."""
     columns = [[value(draft) for draft in drafts] for _, _, value in (*_OPENED, *_PLACED)]
     return {PayinId(row["payin_id"]) for row in await tx.fetch(_OPEN, *columns)}
 

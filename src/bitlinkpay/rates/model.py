@@ -72,6 +72,7 @@ class Rate:
 
     Attributes:
         at: when its oldest part was observed.
+        until: from this moment on it is stale; None for fixed prices.
         sources: who said so.
     """
 
@@ -79,7 +80,12 @@ class Rate:
     quote: str
     value: Decimal
     at: datetime
+    until: datetime | None
     sources: tuple[str, ...]
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Say whether none of its parts is stale at a moment."""
+        return self.until is None or moment < self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class RateBook:
         self._database = database
         self._clock = clock
         self._legs: Mapping[tuple[str, str], Leg] = {}
+        self._crossed: dict[tuple[str, str], Rate] = {}  # from these legs
         self._read_at = -_CACHE_S
         self._reading = asyncio.Lock()
 
@@ -54,7 +55,11 @@ class RateBook:
             NoQuote: a side is unknown, or its price is halted or stale.
             Unavailable: the database cannot be read.
         """
-        return cross(await self._current(), base, quote, now=self._clock.now())
+        legs, now = await self._current(), self._clock.now()
+        known = self._crossed.get((base, quote))
+        if known is None or not known.holds_at(now):
+            known = self._crossed[base, quote] = cross(legs, base, quote, now=now)
+        return known
 
     async def price(self, base: str, quote: str) -> Decimal:
         """Return only the value of `rate`, for those who price orders."""
@@ -67,7 +72,7 @@ class RateBook:
             if time.monotonic() - self._read_at >= _CACHE_S:
                 started = time.monotonic()
                 async with self._database.reader() as tx:
-                    self._legs = await store.list_legs(tx)
+                    self._legs, self._crossed = await store.list_legs(tx), {}
                 self._read_at = started
         return self._legs
 
@@ -91,6 +96,7 @@ def cross(legs: Legs, base: str, quote: str, *, now: datetime) -> Rate:
         quote,
         value,
         at=min((leg.observed_at for leg in used), default=now),
+        until=min((leg.expires_at for leg in used if leg.expires_at), default=None),
         sources=tuple(dict.fromkeys(name for leg in used for name in leg.heard or (leg.kind.value,))),
     )
 

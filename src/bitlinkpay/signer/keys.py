@@ -20,7 +20,7 @@ from bitlinkpay.chains.ton.highload import wallet_address
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.hd import HARDENED, PrivateNode, ed25519_master, ed25519_node, secp256k1_master
 from bitlinkpay.signer.keyring import FIRST_POOL, HOT_WALLETS, HotAddress, KeyRing, PoolAddress
-from bitlinkpay.signer.public import deposit_node
+from bitlinkpay.signer.public import DepositNode
 
 SEED_BYTES = 64  # what BIP-39 makes and the most that BIP-32 takes
 HIGHEST_INDEX = 2**31 - 1
@@ -134,8 +134,8 @@ def _ton_public_key(seed: bytes) -> bytes:
 def _hot_addresses(master: PrivateNode, branch: SolanaBranch, ton_wallet: str) -> tuple[HotAddress, ...]:
     found = [HotAddress(Family.TON, False, 0, ton_wallet)]
     for (family, testnet), coin in SECP256K1_PATHS.items():
-        node = deposit_node(master.get_xpub_from_path(account_path(coin, KeyRole.HOT)))
-        keys = [node.get_pubkey_from_path([index]) for index in range(HOT_WALLETS)]
+        node = DepositNode(master.get_xpub_from_path(account_path(coin, KeyRole.HOT)))
+        keys = [node.child(index) for index in range(HOT_WALLETS)]
         addresses = [deposit_address(family, testnet, key) for key in keys]
         found.extend(HotAddress(family, testnet, index, address) for index, address in enumerate(addresses))
     solana = [branch.address(index, KeyRole.HOT) for index in range(HOT_WALLETS)]

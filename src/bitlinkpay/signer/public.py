@@ -1,37 +1,24 @@
-"""Typed door to public derivation in the untyped library `bip32`: all that address-giving processes may import."""
+"""Typed door to public derivation (BIP-32 on secp256k1) in libwally: all that address-giving processes may import."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final
 
-from bip32 import BIP32
+import wallycore
 
-
-class PublicNode(Protocol):
-    """A public extended key."""
-
-    def get_pubkey_from_path(self, path: str | Sequence[int]) -> bytes:
-        """Return the 33-byte public key at an unhardened path."""
-        ...
-
-    def get_extended_pubkey_from_path(self, path: str | Sequence[int]) -> tuple[bytes, bytes]:
-        """Return chain code and public key at an unhardened path."""
-        ...
+# No fingerprints of parents: only keys are asked.
+_PUBLIC: Final = wallycore.BIP32_FLAG_KEY_PUBLIC | wallycore.BIP32_FLAG_SKIP_HASH
 
 
-_bip32_from_xpub: Callable[[str], PublicNode] = BIP32.from_xpub
-_bip32_public: Callable[[bytes, None, bytes], PublicNode] = BIP32
+class DepositNode:
+    """The public node of chain 0 below an account's extended public key: its child `i` is deposit key `i`.
 
+    Raises:
+        ValueError: not an extended public key.
+    """
 
-def secp256k1_public(xpub: str) -> PublicNode:
-    """Read an extended public key."""
-    return _bip32_from_xpub(xpub)
+    def __init__(self, xpub: str) -> None:
+        self._chain = wallycore.bip32_key_from_parent(wallycore.bip32_key_from_base58(xpub), 0, _PUBLIC)
 
-
-def deposit_node(xpub: str) -> PublicNode:
-    """Return the public node of chain 0 below an account's extended public key: its child `i` is deposit key `i`."""
-    return _bip32_public(*_chain_zero(xpub))
-
-
-def _chain_zero(xpub: str) -> tuple[bytes, None, bytes]:
-    chain_code, key = _bip32_from_xpub(xpub).get_extended_pubkey_from_path([0])
-    return chain_code, None, key
+    def child(self, index: int) -> bytes:
+        """Return the 33-byte public key of an index below 2**31."""
+        key = wallycore.bip32_key_from_parent(self._chain, index, _PUBLIC)
+        return bytes(wallycore.bip32_key_get_pub_key(key))

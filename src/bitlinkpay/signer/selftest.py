@@ -12,7 +12,7 @@ from bitlinkpay.signer.hd import ed25519_master, secp256k1_master
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.keys import derive_keyring
 from bitlinkpay.signer.problems import SelfTestFailed
-from bitlinkpay.signer.public import secp256k1_public
+from bitlinkpay.signer.public import DepositNode
 
 VECTOR_SEED = bytes.fromhex("000102030405060708090a0b0c0d0e0f")
 BIP32_PATH = "m/0'/1/2'/2/1000000000"
@@ -55,7 +55,7 @@ def run() -> None:
 
 def _first_addresses(ring: KeyRing) -> dict[str, str]:
     def first(account: str, family: Family, *, testnet: bool = False) -> str:
-        return deposit_address(family, testnet, secp256k1_public(account).get_pubkey_from_path("m/0/0"))
+        return deposit_address(family, testnet, DepositNode(account).child(0))
 
     return {
         "evm": first(ring.evm, Family.EVM),

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from bitlinkpay.chains.address import deposit_address
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.keyring import KeyRing
-from bitlinkpay.signer.public import PublicNode, deposit_node
+from bitlinkpay.signer.public import DepositNode
 from bitlinkpay.wallets.tags import tag_of
 
 
@@ -19,10 +19,10 @@ class Derivation:
         self._tag_secret = ring.tag_secret()
         self._address: Mapping[tuple[Family, bool], Callable[[int], str]] = MappingProxyType(
             {
-                (Family.EVM, False): partial(_child, deposit_node(ring.evm), Family.EVM, False),
-                (Family.TRON, False): partial(_child, deposit_node(ring.tron), Family.TRON, False),
-                (Family.BITCOIN, False): partial(_child, deposit_node(ring.bitcoin), Family.BITCOIN, False),
-                (Family.BITCOIN, True): partial(_child, deposit_node(ring.bitcoin_testnet), Family.BITCOIN, True),
+                (Family.EVM, False): partial(_child, DepositNode(ring.evm), Family.EVM, False),
+                (Family.TRON, False): partial(_child, DepositNode(ring.tron), Family.TRON, False),
+                (Family.BITCOIN, False): partial(_child, DepositNode(ring.bitcoin), Family.BITCOIN, False),
+                (Family.BITCOIN, True): partial(_child, DepositNode(ring.bitcoin_testnet), Family.BITCOIN, True),
             }
         )
 
@@ -35,5 +35,5 @@ class Derivation:
         return self._wallet, tag_of(self._tag_secret, number)
 
 
-def _child(node: PublicNode, family: Family, testnet: bool, index: int) -> str:  # noqa: FBT001 - bound by position above
-    return deposit_address(family, testnet, node.get_pubkey_from_path([index]))
+def _child(node: DepositNode, family: Family, testnet: bool, index: int) -> str:  # noqa: FBT001 - bound by position above
+    return deposit_address(family, testnet, node.child(index))

@@ -1,8 +1,8 @@
 """Answers and callbacks: the content of every endpoint, and the two objects around it as they go out."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -133,8 +133,7 @@ Content: TypeAlias = (
 def content_json(content: Content) -> dict[str, str | int]:
     """Return content with decimals as plain texts; texts are never null, ids and status are integers."""
     written: dict[str, str | int] = {}
-    for field in fields(content):
-        name = field.name
+    for name in content.__slots__:
         value: object = getattr(content, name)
         match value:
             case Decimal():
@@ -170,5 +169,4 @@ def turn_away(code: OuterCode, message: str) -> bytes:
     return _dump({"code": int(code), "msg": message[:MAX_MESSAGE], "data": None}).encode()
 
 
-def _dump(value: Mapping[str, object]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_dump: Final[Callable[[Mapping[str, object]], str]] = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,7 +1,7 @@
-"""Token buckets without timers, the decrypt thread, and body limits."""
+"""Token buckets without timers, envelopes opened a few to a turn, and body limits."""
 
 import asyncio
-import threading
+from itertools import pairwise
 
 import pytest
 from tests.wm.vectors import encrypted, envelope_key
@@ -13,7 +13,7 @@ from bitlinkpay.web.wm import limits
 from bitlinkpay.web.wm.asgi import Received
 from bitlinkpay.web.wm.body import BodyLimits, Unread, read_body
 from bitlinkpay.web.wm.limits import Buckets, Rate, steady
-from bitlinkpay.web.wm.opener import Opener
+from bitlinkpay.web.wm.opener import PER_TURN, Opener
 from bitlinkpay.wm.envelope import Opened
 
 SECOND = 1_000_000_000
@@ -88,31 +88,34 @@ def test_a_merchants_rate_lets_ten_seconds_worth_come_at_once() -> None:
     assert steady(1) == Rate(1, 20)
 
 
-async def test_the_opener_opens_off_the_loop_and_in_order() -> None:
+async def test_the_opener_opens_in_the_order_of_arrival() -> None:
     opener = Opener(envelope_key())
     rows = encrypted()
     opened = await asyncio.gather(*(opener.open(row.headers, row.body) for row in rows * 5))
     assert [answer.plaintext for answer in opened if isinstance(answer, Opened)] == [row.plaintext for row in rows] * 5
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("wm-envelope")]
-    assert len(names) == 1
     await opener.close()
 
 
-async def test_the_loop_breathes_while_envelopes_are_opened() -> None:
+async def test_everything_else_has_its_turn_after_every_few_envelopes() -> None:
     opener = Opener(envelope_key())
-    beats = 0
+    opened = 0
+    seen = [0]
 
     async def beat() -> None:
-        nonlocal beats
         while True:
-            beats += 1
+            seen.append(opened)
             await asyncio.sleep(0)
+
+    async def ask() -> None:
+        nonlocal opened
+        await opener.open(row.headers, row.body)
+        opened += 1
 
     heart = asyncio.create_task(beat())
     row = encrypted()[0]
-    await asyncio.gather(*(opener.open(row.headers, row.body) for _ in range(40)))
+    await asyncio.gather(*(ask() for _ in range(5 * PER_TURN)))
     heart.cancel()
-    assert beats > 50
+    assert max(after - before for before, after in pairwise([*seen, opened])) == PER_TURN
     await opener.close()
 
 

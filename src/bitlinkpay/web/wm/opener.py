@@ -1,15 +1,18 @@
-"""Opening envelopes off the event loop: one thread takes what waits, up to eight at a time (STACK.md section 9)."""
+"""Opening envelopes on the event loop, a few to a turn (docs/decisions/0015).
+
+A thread would run beside the loop, but the two hand the interpreter's lock to and fro at every decryption, and that
+costs more than it brings: processes use further cores, and between turns everything else is served.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from bitlinkpay.db.batch import MicroBatch
 from bitlinkpay.wm.envelope import EnvelopeError, EnvelopeKey, Headers, Opened, open_envelope
 
-_PER_CALL: Final = 8
+PER_TURN: Final = 8  # about 2 ms of RSA-2048: what a page or a callback may have to wait for its turn
 _WAITING_MAX: Final = 2048
 
 
@@ -22,13 +25,12 @@ class Envelope:
 
 
 class Opener:
-    """Opens envelopes in `threads` threads of its own. An idle system opens one at once; no timer is involved."""
+    """Opens envelopes in the order of their arrival, at most 8 before the loop's other work has its turn."""
 
-    def __init__(self, key: EnvelopeKey, *, threads: int = 1) -> None:
+    def __init__(self, key: EnvelopeKey) -> None:
         self._key = key
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="wm-envelope")
         self._batch = MicroBatch[Envelope, Opened | EnvelopeError](
-            self._run, limit=_PER_CALL, in_flight=threads, queue_limit=_WAITING_MAX
+            self._open_all, limit=PER_TURN, queue_limit=_WAITING_MAX
         )
 
     async def open(self, headers: Headers, body: bytes) -> Opened | EnvelopeError:
@@ -40,12 +42,9 @@ class Opener:
         return await self._batch.submit(Envelope(headers, body))
 
     async def close(self) -> None:
-        """Finish what waits and end the threads."""
+        """Finish what waits."""
         await self._batch.drain()
-        self._pool.shutdown(wait=True)
 
-    async def _run(self, envelopes: Sequence[Envelope]) -> Sequence[Opened | EnvelopeError]:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._open_all, envelopes)
-
-    def _open_all(self, envelopes: Sequence[Envelope]) -> list[Opened | EnvelopeError]:
+    async def _open_all(self, envelopes: Sequence[Envelope]) -> Sequence[Opened | EnvelopeError]:
+        await asyncio.sleep(0)  # everybody else's turn
         return [open_envelope(self._key, envelope.headers, envelope.body) for envelope in envelopes]

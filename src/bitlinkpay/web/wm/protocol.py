@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from bitlinkpay.web.tls import peer_spki
 from bitlinkpay.web.wm.asgi import SPKI
+from bitlinkpay.web.wm.cork import Corked
 from bitlinkpay.wm.answers import turn_away
 from bitlinkpay.wm.ids import OuterCode
 
@@ -78,7 +79,7 @@ class WmProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Read who the peer is and start the clock on its first request."""
-        super().connection_made(transport)
+        super().connection_made(Corked(transport, self.loop))
         ssl_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if ssl_object is not None:
             self.app_state = {SPKI: peer_spki(ssl_object)}
