@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.signer.asking import Asking
 
 from bitlinkpay.signer import service
 from bitlinkpay.signer.keyring import KeyRing
@@ -26,3 +27,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def ring(folder: Path, unlock: Unlock) -> KeyRing:
     return service.init(folder, unlock, now=NOW)
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Asking:
+    return Asking.start(tmp_path / "signer")

@@ -91,7 +91,7 @@ def test_any_bytes_are_a_message_or_a_frame_error(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"\x81\xa1x" + b"\x91" * 100_000, b"\x91" * 100_000, b"\x81\xa1x" + b"\x81\xa0" * 50_000]
+    "body", [b'{"x":' + b"[" * 100_000, b"[" * 100_000, b'{"type":"sign","plan":' + b'{"a":' * 50_000]
 )
 def test_nesting_has_an_end(body: bytes) -> None:
     for decode in (protocol.decode_request, protocol.decode_reply):

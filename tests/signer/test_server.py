@@ -8,13 +8,18 @@ import socket
 import stat
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
 import pytest
 from tests.signer.conftest import NOW
 
 import bitlinkpay
+from bitlinkpay.chains.outgoing import Intent, KeyRole, Payment, Purpose, Wallet
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer import protocol, service
 from bitlinkpay.signer.client import SignerClient
@@ -25,6 +30,8 @@ from bitlinkpay.signer.sealing import PASSPHRASE_VARIABLE, Unlock, create_key_fi
 from bitlinkpay.signer.server import run
 
 SOURCE = Path(bitlinkpay.__file__).parents[1]
+LIGHT = 90 << 20
+"""Bytes of memory at rest, key libraries of all families included."""
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -115,11 +122,21 @@ def framed(body: bytes) -> bytes:
     [
         b"",
         b"\x00" * 50,
-        b"\x81\xa4type\xa4sign",
-        b"\x82\xa4type\xa8sign_raw\xa4hash\xc4\x20" + bytes(32),
-        b"\x81\xa4type\xa8get_seed",
-        b"\x83\xa4type\xadextend_solana\xa5first\xa10\xa5count\xa11",
         b"\xc1" * 1000,
+        b"{}",
+        b'{"type":"sign"}',
+        b'{"type":"sign","hash":"' + b"00" * 32 + b'"}',
+        b'{"type":"sign","intent":{},"plan":{}}',
+        b'{"type":"sign","intent":"0x00","plan":"0x00"}',
+        b'{"type":"sign_raw","hash":"' + b"00" * 32 + b'"}',
+        b'{"type":"sign_message","message":"I own this"}',
+        b'{"type":"sign_typed_data","domain":{},"primaryType":"Permit"}',
+        b'{"type":"permit","spender":"x","value":1}',
+        b'{"type":"set_approval","spender":"x"}',
+        b'{"type":"permission_update","owner":"x"}',
+        b'{"type":"get_seed"}',
+        b'{"type":"private_key","wallet":{"role":"hot","index":0,"address":"x"}}',
+        b'{"type":"extend_solana","first":"0","count":"1"}',
     ],
 )
 def test_PAY_37_there_is_no_other_method(server: "subprocess.Popen[str]", folder: Path, body: bytes) -> None:
@@ -128,7 +145,24 @@ def test_PAY_37_there_is_no_other_method(server: "subprocess.Popen[str]", folder
 
 
 def test_the_list_of_requests_is_closed() -> None:
-    assert set(protocol.Request.__args__) == {protocol.Status, protocol.GetKeyRing, protocol.ExtendSolana}
+    assert set(protocol.Request.__args__) == {
+        protocol.Status,
+        protocol.GetKeyRing,
+        protocol.ExtendSolana,
+        protocol.Sign,
+        protocol.Approve,
+        protocol.GetWaiting,
+        protocol.GetStanding,
+    }
+
+
+def test_PAY_37_a_request_to_sign_has_no_place_for_foreign_bytes() -> None:
+    """Everything that is signed is built here from these; none of them is a hash, a message or a transaction."""
+    assert [field.name for field in msgspec.structs.fields(protocol.Sign)] == ["intent", "plan", "ours", "dead"]
+    numbers_and_texts = {int, str, datetime, UUID, KeyRole, Purpose}
+    for kind in (Intent, Payment, Wallet):
+        hints = typing.get_type_hints(kind)
+        assert set(hints.values()) <= numbers_and_texts | {Wallet, tuple[Payment, ...]}, kind
 
 
 @pytest.mark.parametrize(
@@ -235,13 +269,13 @@ def test_PAY_40_another_process_of_the_same_user_cannot_read_it(kind: str, expec
 
 
 def test_the_server_is_light(server: "subprocess.Popen[str]") -> None:
-    assert resident_bytes(server) <= 60 << 20
+    assert resident_bytes(server) <= LIGHT
 
 
 def test_the_server_imports_only_what_it_needs() -> None:
     probe = "import bitlinkpay.signer.server, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], env=environment(), capture_output=True, text=True, check=True)
-    assert not {"asyncpg", "aiohttp", "litestar", "eth_account", "uvicorn", "jinja2", "pytoniq_core"} & set(
+    assert not {"asyncpg", "aiohttp", "litestar", "uvicorn", "jinja2", "pytoniq_core"} & set(
         done.stdout.split()
     )
 
@@ -285,7 +319,7 @@ async def test_it_opens_under_a_passphrase_and_forgets_the_variable(tmp_path: Pa
     ring = service.init(tmp_path / "s", from_passphrase("a long enough phrase"), now=NOW)
     process = start(tmp_path / "s", "--die-with-parent", **{PASSPHRASE_VARIABLE: "a long enough phrase"})
     assert (await SignerClient(tmp_path / "s").status()).fingerprint == ring.fingerprint
-    assert resident_bytes(process) <= 60 << 20
+    assert resident_bytes(process) <= LIGHT
 
 
 @pytest.mark.parametrize("problem", ["wrong key", "no key", "loose folder", "damaged", "nothing there"])

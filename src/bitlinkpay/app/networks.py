@@ -12,6 +12,7 @@ from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.registry_rows import Endpoints
 from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Family, Network
@@ -21,7 +22,7 @@ from bitlinkpay.sandbox.store import SandboxState
 from bitlinkpay.settings import NetworkSettings, Settings
 from bitlinkpay.signer.keyring import KeyRing
 
-READABLE: Final = frozenset({Family.EVM, Family.BITCOIN, Family.TON})  # families with an adapter for real nodes
+READABLE: Final = frozenset(Family) - {Family.TRON}  # families with an adapter for real nodes
 
 
 def load_networks(settings: Settings) -> Registry:
@@ -55,12 +56,13 @@ def chains_of(settings: Settings, registry: Registry, database: Database, ring: 
 def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing) -> Chain:
     named = settings.networks.get(network.id, NetworkSettings())
     nodes = registry.endpoints[network.id]
+    endpoints = [Endpoint(url) for url in nodes.urls]
     match network.family:
         case Family.EVM:
             return EvmChain(
                 network,
                 registry.assets_of(network.id),
-                [Endpoint(url) for url in nodes.urls],
+                endpoints,
                 quorum=nodes.quorum,
                 options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
             )
@@ -69,7 +71,7 @@ def _adapter(settings: Settings, registry: Registry, network: Network, ring: Key
             return BitcoinChain(
                 network,
                 registry.assets_of(network.id),
-                [Endpoint(url) for url in nodes.urls],
+                endpoints,
                 quorum=nodes.quorum,
                 options=BitcoinOptions() if is_main else BitcoinOptions(tip_age_max=None),
             )
@@ -77,9 +79,11 @@ def _adapter(settings: Settings, registry: Registry, network: Network, ring: Key
             return TonChain(
                 network,
                 registry.assets_of(network.id),
-                [Endpoint(url) for url in nodes.urls],
+                endpoints,
                 wallet=ring.ton_wallet,
                 quorum=nodes.quorum,
             )
+        case Family.SOLANA:
+            return SolanaChain(network, registry.assets_of(network.id), endpoints, quorum=nodes.quorum)
         case family:
             raise Invalid(f"this release cannot read networks of the {family} family yet")

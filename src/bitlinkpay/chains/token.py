@@ -12,7 +12,8 @@ class TokenFacts:
 
     Attributes:
         contract: canonical address that was asked.
-        code_hash: hash of the code there, "" where there is none.
+        code_hash: hash of the code there, "" where there is none. On Solana, where mints have no code of their own: of
+            the mint's program, authorities and extensions.
         implementation: canonical address of the contract that a known proxy form runs, "" for none.
         implementation_hash: hash of its code, "" for none.
         decimals: what the contract answers, None if nothing sensible.
@@ -20,6 +21,7 @@ class TokenFacts:
         is_paused: it says that transfers are paused.
         is_deprecated: it says that another contract has taken its place.
         wallet: TON: the jetton wallet that the master names for our wallet, "" elsewhere.
+        concerns: what its issuer could do to holders (a transfer fee, a permanent delegate), in words for people.
     """
 
     contract: str
@@ -31,6 +33,7 @@ class TokenFacts:
     is_paused: bool
     is_deprecated: bool
     wallet: str = ""
+    concerns: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -70,6 +73,7 @@ def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = No
         found.append("the contract is paused")
     if facts.is_deprecated and not (accepted and accepted.is_deprecated):
         found.append("the contract says that another one has replaced it")
+    found += [what for what in facts.concerns if accepted is None or what not in accepted.concerns]
     if accepted is not None and facts.contract != accepted.contract:
         found.append(f"the registry names another contract than {accepted.contract}, which was reviewed")
     elif accepted is not None and _code(facts) != _code(accepted):

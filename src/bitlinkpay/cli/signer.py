@@ -12,6 +12,7 @@ from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer import hardening, server, service
+from bitlinkpay.signer.policy.template import write_template
 from bitlinkpay.signer.sealing import PASSPHRASE_VARIABLE, Unlock, choose_unlock, create_key_file, from_key_file
 from bitlinkpay.supervisor import READY_LINE
 from bitlinkpay.wallets.service import highest_indexes
@@ -46,9 +47,10 @@ def _act(settings: Settings, given: argparse.Namespace) -> int:
             hardening.harden()
             server.run(folder, _unlock(settings, given), ready=lambda: print(READY_LINE, flush=True))
         case "ensure" if (folder / service.SEED_FILE).exists():
-            return 0
+            write_template(folder, settings.mode, settings.registry_paths)
         case "init" | "ensure":
             ring = service.init(folder, _unlock(settings, given, is_new=True), now=now)
+            write_template(folder, settings.mode, settings.registry_paths)
             print(f"signer: new seed {ring.fingerprint}; {_NOTE}", file=sys.stderr)
         case "backup":
             highest = asyncio.run(_highest(settings))
@@ -59,6 +61,7 @@ def _act(settings: Settings, given: argparse.Namespace) -> int:
             unlock = _unlock(settings, given, is_new=True)
             source = from_key_file(given.file_key) if given.file_key else unlock
             ring = service.restore(folder, unlock, given.file, source, now=now)
+            write_template(folder, settings.mode, settings.registry_paths)
             show({"fingerprint": ring.fingerprint, "folder": str(folder)}, as_json=given.json)
         case _:
             show(service.status(folder), as_json=given.json)

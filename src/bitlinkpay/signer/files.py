@@ -64,13 +64,13 @@ def write_new(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         raise SignerExists(path) from None
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def replace(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Write a file over whatever stands there, atomically and durably."""
     _write_beside(path, content, mode).replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -94,6 +94,15 @@ def folder_turn(folder: Path) -> Iterator[None]:
         yield
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk knows the names in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def _flock(folder: Path, operation: int) -> Iterator[None]:
     descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -112,11 +121,3 @@ def _write_beside(path: Path, content: bytes, mode: int) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -88,11 +88,19 @@ class KeyRing:
         Raises:
             NoHotWallet: there is none of this index.
         """
+        found = next((wallet for wallet in self.hot_wallets(network) if wallet.index == index), None)
+        if found is None:
+            raise NoHotWallet(network, index)
+        return found
+
+    def hot_wallets(self, network: Network) -> tuple[Wallet, ...]:
+        """Return all wallets that pay on a network, by index."""
         is_testnet = network.testnet and network.family is Family.BITCOIN
-        for hot in self.hot:
-            if (hot.family, hot.is_testnet, hot.index) == (network.family, is_testnet, index):
-                return Wallet(KeyRole.HOT, index, hot.address)
-        raise NoHotWallet(network, index)
+        return tuple(
+            Wallet(KeyRole.HOT, hot.index, hot.address)
+            for hot in self.hot
+            if (hot.family, hot.is_testnet) == (network.family, is_testnet)
+        )
 
     def digest(self) -> str:
         """Return the fingerprint that these keys have."""

@@ -1,5 +1,6 @@
 """What the signer may refuse."""
 
+from datetime import datetime
 from pathlib import Path
 
 from bitlinkpay.chains.outgoing import Wallet
@@ -106,9 +107,35 @@ class SignerUnreachable(Unavailable):
 
 
 class SignerRefused(Invalid):
-    """The signer process understood the request and refused it."""
+    """The signer understood the request and refused it: by its policy, or because it does not fit together.
+
+    Attributes:
+        payments: which payments of the intent are refused, by place; none where it is the whole.
+    """
 
     code = "signer.refused"
+
+    def __init__(self, message: str, payments: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.payments = payments
+
+
+class CapReached(SignerRefused):
+    """The payments would fit the caps at another time."""
+
+    code = "signer.cap_reached"
+
+
+class ApprovalNeeded(SignerRefused):
+    """The payments are above the cap of one payment: an operator must approve them."""
+
+    code = "signer.approval_needed"
+
+
+class SignerPaused(Unavailable):
+    """The signer signs nothing at the moment, whoever asks."""
+
+    code = "signer.paused"
 
 
 class ForeignWallet(Invalid):
@@ -129,7 +156,51 @@ class ForeignAsset(Invalid):
         super().__init__(f"the signer's registry has no asset {asset_id[:40]!r} on {network}")
 
 
-class PlanMismatch(Invalid):
+class PlanMismatch(SignerRefused):
     """A plan does not fit its intent: nothing is signed."""
 
     code = "signer.plan_mismatch"
+
+
+class AuditBroken(Invalid):
+    """The signer's audit is not what it wrote."""
+
+    code = "signer.audit_broken"
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"the audit in {path} does not hold ({what}): find out who changed it; to begin a new one, move the folder"
+            " away, which also forgets what the caps have been used for"
+        )
+
+
+class AuditFailed(Unavailable):
+    """A record could not be made durable: nothing is signed."""
+
+    code = "signer.audit_failed"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the audit in {path} can't be written ({why}): nothing is signed; make room and restart")
+
+
+class ClockBehind(Unavailable):
+    """The signer's clock is behind what it wrote down itself."""
+
+    code = "signer.clock_behind"
+
+    def __init__(self, newest: datetime) -> None:
+        super().__init__(
+            f"the clock is behind the audit's newest record of {newest:%Y-%m-%d %H:%M:%S} UTC; set it right"
+        )
+
+
+class ClockJumped(Unavailable):
+    """The wall clock was set while the signer ran."""
+
+    code = "signer.clock_jumped"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(
+            f"the signer's clock was set by {seconds} s while it ran: expiry and caps can't be trusted, nothing is"
+            " signed; set it right and restart the signer"
+        )

@@ -1,4 +1,4 @@
-"""The signer's own process: opens the seed, keeps what it needs, answers on a Unix socket (0600 in a 0700 folder).
+"""The signer's own process: opens seed, policy and audit, answers on a Unix socket (0600 in a 0700 folder).
 
 Run as `python -m bitlinkpay.signer.server --dir DIR [--key-file FILE]`; prints `ready` when it listens; ends on
 SIGTERM or SIGINT. The passphrase comes from BITLINKPAY_SIGNER_PASSPHRASE.
@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,29 +19,42 @@ from typing import assert_never
 
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.signer import hardening, selftest
+from bitlinkpay.signer.clock import GuardedClock
+from bitlinkpay.signer.desk import Desk
 from bitlinkpay.signer.files import check_private, folder_lock
-from bitlinkpay.signer.keyring import KeyRing
-from bitlinkpay.signer.keys import HIGHEST_INDEX, SolanaBranch
+from bitlinkpay.signer.keys import HIGHEST_INDEX
+from bitlinkpay.signer.problems import SignerRefused
 from bitlinkpay.signer.protocol import (
     MOST_ADDRESSES,
     SOCKET,
+    Approve,
+    ApprovedReply,
     ExtendSolana,
     FrameError,
     GetKeyRing,
+    GetStanding,
+    GetWaiting,
     KeyRingReply,
     PoolReply,
     Refusal,
     Reply,
     Request,
+    Sign,
+    SignedReply,
     Status,
     StatusReply,
+    WaitingReply,
     decode_request,
     encode_frame,
     read_frame,
     socket_name,
 )
+from bitlinkpay.signer.room import Room
 from bitlinkpay.signer.sealing import Unlock, choose_unlock
 from bitlinkpay.signer.service import check_keys, open_seed
+from bitlinkpay.signer.standing import standing
+from bitlinkpay.signer.vault import Vault
+from bitlinkpay.signer.waiting import Waitings
 
 _IDLE_S = 30
 _MOST_CONNECTIONS = 32
@@ -48,36 +62,55 @@ _PEER_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid: struct ucred of unix(
 
 
 class Signer:
-    """The opened signer: public keys, and the one private branch that extending the pool needs."""
+    """The opened signer: one answer to each of a closed list of questions."""
 
-    def __init__(self, ring: KeyRing, branch: SolanaBranch) -> None:
-        self._ring = ring
-        self._branch = branch
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._waitings = Waitings(room)
+        self._desk = Desk(room, self._waitings)
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     @classmethod
-    def open(cls, folder: Path, unlock: Unlock) -> "Signer":
-        """Open the folder's seed; the seed itself is let go.
+    def open(cls, folder: Path, unlock: Unlock, clock: GuardedClock | None = None) -> "Signer":
+        """Open the folder's seed, policy and audit; the seed itself is let go.
 
         Raises:
-            Problem: see `service.open_seed`.
+            Problem: see `service.open_seed` and `Room.open`.
         """
         content = open_seed(folder, unlock)
-        return cls(check_keys(content), SolanaBranch.of(content.seed))
+        return cls(Room.open(folder, check_keys(content), Vault.of(content.seed), clock or GuardedClock()))
 
     def answer(self, request: Request) -> Reply:
-        """Answer one request."""
+        """Answer one request.
+
+        Raises:
+            Problem: it is refused.
+        """
+        ring = self._room.ring
+        reply: Reply
         match request:
             case Status():
-                return StatusReply(self._ring.fingerprint, self._started_at, os.getpid())
+                reply = StatusReply(ring.fingerprint, self._started_at, os.getpid())
             case GetKeyRing():
-                return KeyRingReply(self._ring)
+                reply = KeyRingReply(ring)
             case ExtendSolana(first=first, count=count):
-                if not (0 < count <= MOST_ADDRESSES and 0 <= first <= HIGHEST_INDEX - count):
-                    return Refusal(f"ask for 1 to {MOST_ADDRESSES} addresses at indexes below 2^31")
-                return PoolReply(self._branch.pool(first, count))
+                reply = self._pool(first, count)
+            case Sign():
+                reply = SignedReply(self._desk.sign(request))
+            case Approve(approval=approval):
+                reply = ApprovedReply(self._waitings.approve(approval))
+            case GetWaiting():
+                reply = WaitingReply(ring.fingerprint, self._waitings.listed())
+            case GetStanding():
+                reply = standing(self._room, waiting=len(self._waitings))
             case _:
                 assert_never(request)
+        return reply
+
+    def _pool(self, first: int, count: int) -> PoolReply:
+        if not (0 < count <= MOST_ADDRESSES and 0 <= first <= HIGHEST_INDEX - count):
+            raise SignerRefused(f"ask for 1 to {MOST_ADDRESSES} addresses at indexes below 2^31")
+        return PoolReply(self._room.vault.solana.pool(first, count))
 
 
 async def serve(folder: Path, signer: Signer, *, ready: Callable[[], None], stop: asyncio.Event) -> None:
@@ -164,6 +197,12 @@ def _reply(signer: Signer, body: bytes) -> Reply:
         return signer.answer(decode_request(body))
     except FrameError:
         return Refusal("no such request")
+    except Problem as problem:
+        payments = problem.payments if isinstance(problem, SignerRefused) else ()
+        return Refusal(problem.message, problem.code, payments)
+    except Exception as error:  # noqa: BLE001 - a broken belief signs nothing; its text might show what it was about
+        sys.stderr.write(f"signer: {type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}")
+        return Refusal(f"nothing was signed: {type(error).__name__}, see the signer's log", "signer.failed")
 
 
 def _is_trusted(writer: asyncio.StreamWriter) -> bool:

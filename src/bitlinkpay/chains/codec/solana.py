@@ -16,6 +16,15 @@ def base58(raw: bytes) -> str:
     return text
 
 
+def unbase58(text: str) -> bytes:
+    """Return the bytes of a Base58 text of any length.
+
+    Raises:
+        ValueError: not Base58.
+    """
+    return bytes(wallycore.base58_to_bytes(text, 0)) if text else b""
+
+
 def from_bytes(raw: bytes) -> str:
     """Return the canonical form of a 32-byte address."""
     assert len(raw) == _KEY_BYTES, f"a Solana address has 32 bytes, not {len(raw)}"
@@ -24,7 +33,7 @@ def from_bytes(raw: bytes) -> str:
 
 def to_bytes(address: str) -> bytes:
     """Return the 32 bytes of an address that `parse` or `from_bytes` returned."""
-    return bytes(wallycore.base58_to_bytes(address, 0))
+    return unbase58(address)
 
 
 def parse(text: str) -> str:

@@ -1,0 +1,63 @@
+"""Which plan belongs to which network, what makes two plans exclude each other, and who signs: the one closed list."""
+
+from typing import assert_never
+
+import msgspec
+
+from bitlinkpay.chains.evm.plan import EvmPlan
+from bitlinkpay.chains.outgoing import Intent, Signed
+from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.core.assets import Family, Network
+from bitlinkpay.core.mode import Mode
+from bitlinkpay.signer.families import evm, simulated
+from bitlinkpay.signer.families.keys import Keys
+from bitlinkpay.signer.problems import PlanMismatch
+
+Plan = SimulatedPlan | EvmPlan
+
+
+def read_plan(mode: Mode, network: Network, text: bytes) -> Plan:
+    """Read the plan of a network's family; in a sandbox every network is simulated, elsewhere none.
+
+    Raises:
+        PlanMismatch: it is another thing, or no plan of this family can be signed yet.
+    """
+    try:
+        return msgspec.json.decode(text, type=_plan_type(mode, network))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AssertionError) as error:
+        raise PlanMismatch(f"not a plan for {network.id}: {error}") from None
+
+
+def place(plan: Plan) -> str:
+    """Return what two plans of one intent must share so that at most one of them takes effect on the chain."""
+    match plan:
+        case SimulatedPlan():
+            return f"number {plan.number}"
+        case EvmPlan():
+            return f"nonce {plan.nonce}"
+        case _:
+            assert_never(plan)
+
+
+def sign(intent: Intent, plan: Plan, keys: Keys) -> Signed:
+    """Build the transaction from intent and plan, and sign it.
+
+    Raises:
+        PlanMismatch: the plan would not do exactly what the intent says.
+        ForeignWallet, ForeignAsset: see `Keys`.
+    """
+    match plan:
+        case SimulatedPlan():
+            return simulated.sign(intent, plan, keys)
+        case EvmPlan():
+            return evm.sign(intent, plan, keys)
+        case _:
+            assert_never(plan)
+
+
+def _plan_type(mode: Mode, network: Network) -> type[Plan]:
+    if mode is Mode.SANDBOX:
+        return SimulatedPlan
+    if network.family is Family.EVM:
+        return EvmPlan
+    raise PlanMismatch(f"this release cannot sign for the {network.family} family yet")
