@@ -13,7 +13,8 @@ from tests.support.clock import ManualClock
 
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.codec.evm import parse
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.db.pool import Database

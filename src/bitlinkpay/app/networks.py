@@ -7,7 +7,8 @@ from typing import Final
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.bitcoin.chain import BitcoinChain, BitcoinOptions
 from bitlinkpay.chains.bitcoin.proof import MAIN_GENESIS
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.registry_rows import Endpoints

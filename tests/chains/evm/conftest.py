@@ -5,11 +5,14 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from tests.chains.evm.desk import Desk
+from tests.chains.evm.network import EvmNetwork
 from tests.chains.evm.rows import coin, network
 from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Proxy
 
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset
 
@@ -48,6 +51,19 @@ async def chains(node: Anvil) -> AsyncIterator[ChainMaker]:
             return chain
 
         yield make
+
+
+@pytest.fixture
+async def net() -> AsyncIterator[EvmNetwork]:
+    async with EvmNetwork.start() as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(net: EvmNetwork) -> AsyncIterator[Desk]:
+    """Return a desk on the network, its wallet still empty."""
+    async with Desk.on(net) as opened:
+        yield opened
 
 
 @pytest.fixture

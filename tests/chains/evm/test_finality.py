@@ -8,7 +8,8 @@ from tests.nodes.proxy import Mode, Proxy, RpcError
 
 from bitlinkpay.chains.base import ChainError, FateState, ForkedBlock, GapError, NotEnoughAnswers, WrongChain
 from bitlinkpay.chains.codec.evm import parse
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.errors import Invalid
 
@@ -289,5 +290,5 @@ def test_options_and_endpoints_are_checked() -> None:
 
 async def settle(chain: EvmChain) -> None:
     """End the rest of all endpoints, as time would."""
-    for each in chain._nodes:
+    for each in chain.access.nodes:
         each.rpc.breaker.succeeded()

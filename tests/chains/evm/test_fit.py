@@ -99,6 +99,8 @@ def with_payment(wanted: Intent, change: Callable[[Payment], Payment]) -> Intent
     [
         (replace(ONE, network="ethereum"), SINGLE, "another network"),
         (with_payment(ONE, lambda p: replace(p, tag="1234")), SINGLE, "a memo, which EVM networks do not have"),
+        (with_payment(ONE, lambda p: replace(p, target=A.lower())), SINGLE, "a target that is no address in its canonical form"),
+        (with_payment(ONE, lambda p: replace(p, target="TUEZSdKsoDHQMeZwihtdoBiN46zxhGWYdH")), SINGLE, "a target that is no address in its canonical form"),
         (with_payment(ONE, lambda p: replace(p, source=deposit(3))), SINGLE, "a payment out of another wallet"),
         (with_payment(TWO, lambda p: replace(p, source=deposit(3))), BATCH, "a payment out of another wallet"),
         (with_payment(SWEPT, lambda p: replace(p, target=B)), SWEEP, "a sweep to another address than the paying wallet's"),

@@ -10,7 +10,8 @@ from tests.nodes.proxy import Proxy, RpcError
 
 from bitlinkpay.chains.base import Arrival, Block, ChainError, GapError, NotEnoughAnswers, Transfer
 from bitlinkpay.chains.codec.evm import parse
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.internal import read_flows, read_trace
 from bitlinkpay.chains.evm.reader import Sealed
 from bitlinkpay.chains.evm.wire import Frame, TraceItem, Withdrawal

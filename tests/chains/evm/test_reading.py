@@ -13,7 +13,8 @@ from tests.nodes.proxy import Edit, Mode, Proxy, RpcError
 
 from bitlinkpay.chains.base import Block, ChainError, ForkedBlock, GapError, NotEnoughAnswers
 from bitlinkpay.chains.codec.evm import parse
-from bitlinkpay.chains.evm.chain import EvmChain, EvmOptions
+from bitlinkpay.chains.evm.access import EvmOptions
+from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.proof import Unproven
 from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed
@@ -443,7 +444,7 @@ async def test_NODE_09_a_silent_node_costs_a_moment_and_is_then_asked_last(
         assert credited((await chain.scan(2, 2))[0]) == PAID
         await chain.head()
     assert clock() - started < 2
-    statuses = await asyncio.wait_for(chain._status(chain._nodes[1]), 2)
+    statuses = await asyncio.wait_for(chain._status(chain.access.nodes[1]), 2)
     assert statuses.is_healthy
 
 

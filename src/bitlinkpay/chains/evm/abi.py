@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 
+from bitlinkpay.chains.codec.abi import WORD_BYTES
+from bitlinkpay.chains.codec.abi import word as padded
 from bitlinkpay.chains.codec.evm import keccak256, to_bytes
 
-WORD = 32
 _TRANSFER = keccak256(b"transfer(address,uint256)")[:4]
 
 
 def word(value: int) -> bytes:
     """Return an unsigned number as one word."""
-    return value.to_bytes(WORD, "big")
+    return value.to_bytes(WORD_BYTES, "big")
 
 
 def address_word(address: str) -> bytes:
     """Return a canonical address as one word."""
-    return to_bytes(address).rjust(WORD, b"\0")
+    return padded(to_bytes(address))
 
 
 def transfer(target: str, units: int) -> bytes:
@@ -32,5 +33,5 @@ def with_pairs(selector: bytes, head: Sequence[bytes], pairs: Sequence[tuple[str
         pairs: canonical address and number of each item.
     """
     body = b"".join(address_word(account) + word(units) for account, units in pairs)
-    offset = word(WORD * (len(head) + 1))
+    offset = word(WORD_BYTES * (len(head) + 1))
     return selector + b"".join(head) + offset + word(len(pairs)) + body

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.plan import BATCHES, Authorization, EvmPlan, Shape
 from bitlinkpay.chains.outgoing import Intent, KeyRole, Purpose
 from bitlinkpay.core.assets import Asset, Network
+from bitlinkpay.core.errors import Invalid
 
 GAS_MAX = 16_777_216  # EIP-7825: no transaction may have more
 ITEMS_MAX = 256  # one bit each, see contracts/wallets.sol
@@ -51,6 +53,15 @@ def _network(intent: Intent, plan: EvmPlan, network: Network) -> Iterator[str]:
         yield "another chain id"
     if any(payment.tag for payment in intent.payments):
         yield "a memo, which EVM networks do not have"
+    if not all(_is_canonical(payment.target) for payment in intent.payments):
+        yield "a target that is no address in its canonical form"
+
+
+def _is_canonical(address: str) -> bool:
+    try:
+        return parse(address) == address
+    except Invalid:
+        return False
 
 
 def _asset(intent: Intent, plan: EvmPlan, network: Network, asset: Asset | None) -> Iterator[str]:

@@ -167,10 +167,18 @@ class TxPlace(_Wire):
     block_number: str | None = None
 
 
+class FeeHistory(_Wire):
+    """Fees of recent blocks; `base_fee_per_gas` ends with that of the block to come."""
+
+    base_fee_per_gas: list[str]
+    reward: list[list[str]] | None = None
+
+
 BLOCK = msgspec.json.Decoder(RawBlock | None)
 STAMP = msgspec.json.Decoder(Stamp | None)
 RECEIPTS = msgspec.json.Decoder(list[Receipt | None] | None)
 TRACE = msgspec.json.Decoder(list[TraceItem])
+FEE_HISTORY = msgspec.json.Decoder(FeeHistory)
 TX_PLACE = msgspec.json.Decoder(TxPlace | None)
 TEXT = msgspec.json.Decoder(str)
 
