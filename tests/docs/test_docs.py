@@ -21,6 +21,7 @@ from bitlinkpay.ledger.invariants import LEDGER
 from bitlinkpay.merchants.model import STANDARD_FEE_PPM
 from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.pricing import parse_symbol, price
+from bitlinkpay.payouts.invariants import PAYOUTS
 from bitlinkpay.rates.sources import SANDBOX_FIAT, SANDBOX_USD
 from bitlinkpay.web.errors import WM_CODE
 from bitlinkpay.webhooks.schedule import OFFSETS
@@ -193,7 +194,7 @@ def test_examples_of_registry_and_settings_are_sound(tmp_path: Path) -> None:
 def test_every_invariant_has_advice() -> None:
     table = list(rows(OPERATIONS.split("`ledger check` runs every invariant", 1)[1]))
     assert sorted(word for row in table for word in words_of(row[0])) == sorted(
-        invariant.name for invariant in (*LEDGER, *PAYINS)
+        invariant.name for invariant in (*LEDGER, *PAYINS, *PAYOUTS)
     )
 
 

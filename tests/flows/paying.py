@@ -25,7 +25,7 @@ from bitlinkpay.sandbox.mempool.store import Mempool
 from bitlinkpay.sandbox.model import Payment
 from bitlinkpay.sending.lane import LaneWorker
 from bitlinkpay.sending.model import OwnerKind
-from bitlinkpay.sending.parts import Limits, Parts
+from bitlinkpay.sending.parts import LaneParts, Limits
 from bitlinkpay.sending.transactions import store as transactions
 from bitlinkpay.signer.families import simulated
 from bitlinkpay.signer.keyring import KeyRing
@@ -77,9 +77,9 @@ class Cashier:
     def pen(self, network_id: str) -> Pen:
         return self.pens.setdefault(network_id, Pen(REGISTRY.networks[network_id], self.vault))
 
-    def parts(self, network_id: str, database: Database | None = None) -> Parts[SimulatedPlan]:
+    def parts(self, network_id: str, database: Database | None = None) -> LaneParts[SimulatedPlan]:
         owner = PayoutOwner(REGISTRY)
-        return Parts(
+        return LaneParts(
             database=database or self.world.database,
             registry=REGISTRY,
             network=REGISTRY.networks[network_id],

@@ -33,7 +33,7 @@ from bitlinkpay.payouts.model import Payout
 from bitlinkpay.sandbox.mempool.store import fail_waiting
 from bitlinkpay.sandbox.model import Fork
 from bitlinkpay.sending.lane import LaneWorker
-from bitlinkpay.sending.parts import Limits, Parts
+from bitlinkpay.sending.parts import LaneParts, Limits
 from bitlinkpay.signer.keyring import KeyRing
 
 ASSET, NETWORK, GAS = "usdt-ethereum", "ethereum", "eth-ethereum"
@@ -113,7 +113,7 @@ def faulty(cashier: Cashier, fuse: Fuse, answers: list[Broadcast] | None = None)
     database: Database = FaultyDatabase(cashier.world.database, fuse)  # type: ignore[assignment]
     parts = cashier.parts(NETWORK)
     return LaneWorker(
-        Parts(
+        LaneParts(
             database=database,
             registry=parts.registry,
             network=parts.network,

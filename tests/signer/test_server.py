@@ -275,9 +275,7 @@ def test_the_server_is_light(server: "subprocess.Popen[str]") -> None:
 def test_the_server_imports_only_what_it_needs() -> None:
     probe = "import bitlinkpay.signer.server, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], env=environment(), capture_output=True, text=True, check=True)
-    assert not {"asyncpg", "aiohttp", "litestar", "uvicorn", "jinja2", "pytoniq_core"} & set(
-        done.stdout.split()
-    )
+    assert not {"asyncpg", "aiohttp", "litestar", "uvicorn", "jinja2", "pytoniq_core"} & set(done.stdout.split())
 
 
 def test_sigterm_ends_it_cleanly(server: "subprocess.Popen[str]", folder: Path) -> None:

@@ -2,11 +2,12 @@
 
 import gc
 from asyncio import TaskGroup
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from bitlinkpay.app.lifetime import until_told
 from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.paying import payouts_of
 from bitlinkpay.app.platform import (
     Platform,
     enroll,
@@ -15,6 +16,7 @@ from bitlinkpay.app.platform import (
     open_platform,
     sandbox_actions,
 )
+from bitlinkpay.chains.base import Chain
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.core.errors import Unavailable
@@ -28,6 +30,7 @@ from bitlinkpay.web.wm.desk import Desk
 from bitlinkpay.web.wm.gate import ClosedGate, EncryptedGate, PlainGate
 from bitlinkpay.web.wm.listener import Listener, Sharing
 from bitlinkpay.web.wm.opener import Opener
+from bitlinkpay.web.wm.withdrawals import Withdrawals
 
 
 async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
@@ -46,7 +49,8 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         authority = open_authority(settings)
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
-        desk = _desk(platform)
+        chains = chains_of(settings, platform.registry, platform.database, platform.ring)
+        desk = _desk(platform, _withdrawals(platform, chains))
         sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
         listeners = [
             Listener(
@@ -59,7 +63,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
                 sharing=sharing,
             ),
             Listener(
-                _site(platform, desk, changes),
+                _site(platform, desk, Orders(platform.database, platform.registry, platform.payins, chains, changes)),
                 host=settings.web.host,
                 port=settings.web.port,
                 tls=None,
@@ -91,10 +95,22 @@ async def _listen(listener: Listener) -> None:
         raise Unavailable(f"cannot listen: {error}; choose another --wm-port or --web-port") from error
 
 
-def _desk(platform: Platform) -> Desk:
+def _withdrawals(platform: Platform, chains: Mapping[str, Chain]) -> Withdrawals:
+    return Withdrawals(
+        platform.database,
+        payouts_of(platform, chains),
+        platform.registry,
+        mode=platform.settings.mode,
+        urls=platform.urls,
+        wall=SystemClock(),
+    )
+
+
+def _desk(platform: Platform, withdrawals: Withdrawals) -> Desk:
     return Desk(
         platform.database,
         platform.payins,
+        withdrawals,
         platform.registry,
         mode=platform.settings.mode,
         urls=platform.urls,
@@ -103,10 +119,8 @@ def _desk(platform: Platform) -> Desk:
     )
 
 
-def _site(platform: Platform, desk: Desk, changes: Changes) -> Site:
+def _site(platform: Platform, desk: Desk, orders: Orders) -> Site:
     settings = platform.settings
-    chains = chains_of(settings, platform.registry, platform.database, platform.ring)
-    orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
     routes = build_routes(
         orders,
         clock=platform.clock,

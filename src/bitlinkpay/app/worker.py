@@ -2,13 +2,15 @@
 
 import logging
 from asyncio import Event, TaskGroup, gather
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any, Final
 
 from bitlinkpay.app.lifetime import until_told
 from bitlinkpay.app.networks import chains_of, load_networks
+from bitlinkpay.app.paying import lanes_of, providers_of
 from bitlinkpay.app.platform import Platform, check_books, enroll, following, open_platform
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
@@ -18,17 +20,19 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.merchants import service as merchants
+from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
-from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
 from bitlinkpay.payins.reconciling import Reconciling
+from bitlinkpay.payouts import events as payout_events
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import REFERENCE, TICKERS, FixedPrices, Market
-from bitlinkpay.risk.listfile import ListFile
-from bitlinkpay.risk.model import Provider, Screener
-from bitlinkpay.risk.service import NoLists, Screening
+from bitlinkpay.risk.model import Screener
+from bitlinkpay.risk.service import Screening
 from bitlinkpay.sandbox.clock import SandboxClock
 from bitlinkpay.sandbox.service import Sandbox, mine_due
 from bitlinkpay.sandbox.store import BLOCK_CHANNEL
+from bitlinkpay.sending.parts import LaneParts
+from bitlinkpay.sending.store import SENDINGS_CHANNEL
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.webhooks.relay import Relay
@@ -37,9 +41,15 @@ from bitlinkpay.webhooks.subscriber import FanOut
 from bitlinkpay.workers.chores import Chore, run_chores
 from bitlinkpay.workers.duties import expire_unpicked, fill_pool, forget_events, forget_seals, refresh_rates
 from bitlinkpay.workers.loop import forever
+from bitlinkpay.workers.payer import Payer
 from bitlinkpay.workers.watcher import Parts, Watcher
 
 log = logging.getLogger(__name__)
+
+_DELIVERIES: Final = {
+    **dict.fromkeys(payin_events.EVENT_KINDS, payin_events.delivery_of),
+    **dict.fromkeys(payout_events.EVENT_KINDS, payout_events.delivery_of),
+}
 
 
 async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
@@ -80,12 +90,13 @@ async def _prepare(settings: Settings) -> None:
 
 def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> list[Coroutine[object, object, None]]:
     relay = Relay(platform.database, sender, merchants.webhook_secrets, clock=platform.clock)
-    screener = Screening(platform.database, _providers(platform), platform.clock)
+    screener = Screening(platform.database, providers_of(platform), platform.clock)
     guards = {name: guard for name, chain in chains.items() if (guard := _guard(platform, chain))}
     watchers = [_watch(platform, chain, screener, guards.get(name)) for name, chain in chains.items()]
-    fanning = FanOut(platform.database, dict.fromkeys(EVENT_KINDS, delivery_of), relay.wake)
+    fanning = FanOut(platform.database, _DELIVERIES, relay.wake)
     return [
         *watchers,
+        *_payers(platform, chains),
         fanning.run(),
         relay.run(),
         run_chores([*_chores(platform), *_reviews(guards)]),
@@ -93,10 +104,21 @@ def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> l
     ]
 
 
-def _providers(platform: Platform) -> Sequence[Provider]:
-    lists = platform.settings.screening_lists
-    files = [ListFile(platform.database, platform.settings.data_dir / name, platform.clock) for name in lists]
-    return files or [NoLists()]
+def _payers(platform: Platform, chains: Mapping[str, Chain]) -> list[Coroutine[object, object, None]]:
+    """Return the loops that pay; a process without a signer beside it pays nobody."""
+    settings = platform.settings
+    if not settings.signer_dir.is_dir():
+        return []
+    return [_pay(platform, parts) for parts in lanes_of(platform, chains, SignerClient(settings.signer_dir))]
+
+
+async def _pay(platform: Platform, parts: LaneParts[Any]) -> None:
+    wake = Event()
+    await platform.database.listen(SENDINGS_CHANNEL, lambda _payload: wake.set())
+    if platform.settings.is_sandbox:
+        await platform.database.listen(BLOCK_CHANNEL, partial(_wake_for, parts.network.id, wake))
+    pause = _pause(platform.settings, parts.network)
+    await forever(f"{parts.network.id}: payments", Payer(parts).step, pause=pause, wake=wake)
 
 
 def _guard(platform: Platform, chain: Chain) -> AssetGuard | None:

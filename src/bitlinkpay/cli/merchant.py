@@ -84,6 +84,9 @@ def _add_policy(policy: argparse.ArgumentParser) -> None:
     policy.add_argument(
         "--assets", default=None, metavar="usdt-tron,…", help="the only ones it may ask for; empty: all"
     )
+    policy.add_argument(
+        "--payout-networks", default=None, metavar="CIDR,…", help="where withdrawals may be asked for from"
+    )
     policy.add_argument("--accent", default=None, metavar="#RRGGBB")
     policy.add_argument("--support", default=None)
 
@@ -165,6 +168,7 @@ _TERMS: Final = (
     "accent",
     "allowed_assets",
     "rate_per_minute",
+    "payout_networks",
 )
 
 
@@ -234,6 +238,7 @@ def _edited(merchant: Merchant, given: argparse.Namespace) -> Merchant:
         callback_statuses=_given(given.callback_statuses, _statuses, merchant.callback_statuses),
         return_hosts=_given(given.return_hosts, _words, merchant.return_hosts),
         rate_per_minute=_given(given.rate_limit, int, merchant.rate_per_minute),
+        payout_networks=_given(given.payout_networks, _words, merchant.payout_networks),
         allowed_assets=_given(given.assets, _words, merchant.allowed_assets),
         accent=_given(given.accent, str, merchant.accent),
         support=_given(given.support, str, merchant.support),

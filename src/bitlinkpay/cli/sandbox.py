@@ -26,6 +26,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     pay.add_argument("--amount", default="", help="major units; the asked amount by default")
     pay.add_argument("--asset", default="", help="the asked one by default; another is odd money")
     pay.add_argument("--merchant", default=None, help="broker id, merchant id or name")
+    fund = actions.add_parser("fund", help="broadcast the company's own money to the wallet that pays on a network")
+    fund.add_argument("asset", help="such as usdt-tron")
+    fund.add_argument("amount", help="major units")
     mine = actions.add_parser("mine", help="add blocks to a network")
     mine.add_argument("network")
     mine.add_argument("blocks", nargs="?", type=int, default=1)
@@ -48,6 +51,10 @@ async def _act(settings: Settings, given: argparse.Namespace) -> dict[str, objec
         raise Conflict("this is a live deployment; only a sandbox has simulated networks")
     async with open_platform(settings) as platform:
         actions = sandbox_actions(platform)
+        if given.action == "fund":
+            asset = platform.registry.asset(given.asset)
+            wallet = platform.ring.hot_wallet(platform.registry.networks[asset.network])
+            return {"wallet": wallet.address, "txid": await actions.fund(asset, wallet.address, given.amount)}
         if given.action != "pay":
             return await _change(actions, given)
         async with platform.database.reader() as tx:

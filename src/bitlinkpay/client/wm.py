@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from bitlinkpay.wm.answers import OrderCreated, OrderDetail, PreOrderCreated
+from bitlinkpay.wm.answers import OrderCreated, OrderDetail, PreOrderCreated, WithdrawCreated, WithdrawDetail
 from bitlinkpay.wm.bodies import CreateOrder, CreatePreOrder, Lookup, Request, Withdraw, write_request
 from bitlinkpay.wm.envelope import SECRET_SIZE, Sealed, load_public_key, seal_envelope
 from bitlinkpay.wm.ids import Route
@@ -23,6 +23,8 @@ from bitlinkpay.wm.reading import (
     read_order_detail,
     read_outer,
     read_pre_order_created,
+    read_withdraw_created,
+    read_withdraw_detail,
 )
 from bitlinkpay.wm.strictjson import JsonValue
 
@@ -132,13 +134,13 @@ class WmClient:
         """Cancel an order on which nothing was received."""
         await self._call(Route.CANCEL, Lookup(source_id))
 
-    async def withdraw(self, order: Withdraw) -> JsonValue:
-        """Ask for a withdrawal; returns the content as sent."""
-        return await self._call(Route.WITHDRAW, order)
+    async def withdraw(self, order: Withdraw) -> WithdrawCreated:
+        """Ask for a withdrawal; safe to repeat with the same `source_id` and parameters."""
+        return read_withdraw_created(await self._call(Route.WITHDRAW, order))
 
-    async def withdraw_detail(self, source_id: str) -> JsonValue:
-        """Return a withdrawal as it stands, the content as sent."""
-        return await self._call(Route.WITHDRAW_DETAIL, Lookup(source_id))
+    async def withdraw_detail(self, source_id: str) -> WithdrawDetail:
+        """Return a withdrawal as it stands."""
+        return read_withdraw_detail(await self._call(Route.WITHDRAW_DETAIL, Lookup(source_id)))
 
     async def call(self, route: str, plaintext: bytes) -> JsonValue:
         """Send any JSON text to any route and return the content; for fields that the typed calls do not know."""

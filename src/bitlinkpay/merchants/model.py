@@ -101,6 +101,8 @@ class Merchant:
         accent: `#rrggbb`, or "" for the platform's own colour.
         allowed_assets: ids of the assets it may ask for; empty for all.
         rate_per_minute: most API requests a minute.
+        payout_networks: where withdrawals may be asked for from, in CIDR form; empty: from anywhere in a sandbox, from
+            nowhere in a live deployment.
     """
 
     merchant_id: MerchantId
@@ -120,6 +122,7 @@ class Merchant:
     accent: str = ""
     allowed_assets: tuple[str, ...] = ()
     rate_per_minute: int = 6000
+    payout_networks: tuple[str, ...] = ()
 
     def offers(self, asset_id: str) -> bool:
         """Say whether this merchant's orders may ask for an asset (THREATS, API-30)."""

@@ -15,7 +15,7 @@ CHANNEL: Final = "merchants"
 
 _NAMES: Final = (
     "merchant_id, broker, name, state, created_at, pricing_currency, callback_url, callback_statuses, fee_ppm, policy,"
-    " order_life, return_hosts, lang, support, accent, allowed_assets, rate_per_minute"
+    " order_life, return_hosts, lang, support, accent, allowed_assets, rate_per_minute, payout_networks"
 )
 
 
@@ -38,6 +38,7 @@ def _merchant(row: Row) -> Merchant:
         accent=row["accent"],
         allowed_assets=tuple(row["allowed_assets"]),
         rate_per_minute=row["rate_per_minute"],
+        payout_networks=tuple(row["payout_networks"]),
     )
 
 
@@ -61,6 +62,7 @@ def _values(merchant: Merchant) -> tuple[object, ...]:
         merchant.accent,
         list(merchant.allowed_assets),
         merchant.rate_per_minute,
+        list(merchant.payout_networks),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Final
 
 from bitlinkpay.core.errors import Invalid
@@ -54,6 +55,7 @@ def check_terms(merchant: Merchant) -> None:
         "ids such as usdt-tron, each once",
     )
     _expect(1 <= merchant.rate_per_minute <= 10**9, "rate_per_minute", "1 or more")
+    _check_networks(merchant.payout_networks)
     check_policy(merchant.policy)
 
 
@@ -95,6 +97,18 @@ def _check_accent(accent: str) -> None:
         raise Invalid(
             f"accent has a contrast of {shown} to 1 with white, 4.50 is needed; take it darker", param="accent"
         )
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    try:
+        parsed = [ip_network(network) for network in networks]
+    except ValueError:
+        parsed = []
+    _expect(
+        len(parsed) == len(networks) <= MOST_HOSTS and len(set(parsed)) == len(parsed),
+        "payout_networks",
+        "networks such as 203.0.113.0/24 or 2001:db8::/48, at most 20, each once",
+    )
 
 
 def _check_hosts(hosts: tuple[str, ...]) -> None:

@@ -68,6 +68,20 @@ class SandboxActions:
 
         return (await self._database.unit(work))[0]
 
+    async def fund(self, asset: Asset, address: str, amount: str) -> str:
+        """Broadcast a transfer from nowhere to a wallet of the platform and return its txid.
+
+        Raises:
+            Invalid: a malformed amount.
+        """
+        units = to_units(parse_decimal(amount, param="amount"), asset.decimals, param="amount")
+        payment = Payment(asset=asset, target=address, units=units)
+
+        async def work(tx: Tx) -> list[str]:
+            return await self._sandbox.pay(tx, [payment], self._clock.now())
+
+        return (await self._database.unit(work))[0]
+
     def _units(self, payin: Payin, asset: Asset, amount: str) -> int:
         if amount:
             return to_units(parse_decimal(amount, param="amount"), asset.decimals, param="amount")

@@ -22,7 +22,7 @@ from bitlinkpay.sending.model import (
     TransactionEvent,
     TransactionState,
 )
-from bitlinkpay.sending.parts import Parts
+from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.service import Stage
 from bitlinkpay.sending.transactions import store as transactions
 from bitlinkpay.signer.problems import SignerRefused
@@ -39,7 +39,7 @@ _IN_A_BLOCK: Final = (FateState.MINED, FateState.FINAL, FateState.FAILED)
 class Follower(Generic[P]):
     """Brings each transaction of a lane one step further; the caller holds the lane's lease."""
 
-    def __init__(self, parts: Parts[P], payer: Wallet, token: UUID) -> None:
+    def __init__(self, parts: LaneParts[P], payer: Wallet, token: UUID) -> None:
         self._parts = parts
         self._payer = payer
         self._token = token
@@ -68,7 +68,7 @@ class Follower(Generic[P]):
         try:
             signed = await self._parts.signing.sign(intent_of(transaction), self._plan(transaction.latest))
         except SignerRefused as refusal:
-            return await self._put_back(transaction, refusal.message)
+            return await self._put_back(transaction, refusal)
 
         parts, wall, now = self._parts, self._parts.wall.now(), self._parts.clock.now()
 
@@ -83,17 +83,27 @@ class Follower(Generic[P]):
 
         return await self._parts.database.unit(work)
 
-    async def _put_back(self, transaction: Transaction, reason: str) -> bool:
+    async def _put_back(self, transaction: Transaction, refusal: SignerRefused) -> bool:
         """The signer refuses: what was never signed goes back into the queue, a bump is left to its own."""
         if transaction.state is not TransactionState.ALLOTTED:
             log.warning(
-                "%s: the signer will not outbid %s: %s", self._payer.address, transaction.transaction_id, reason
+                "%s: the signer will not outbid %s: %s",
+                self._payer.address,
+                transaction.transaction_id,
+                refusal.message,
             )
             return False
         log.warning(
-            "%s: the signer refuses a transaction of %s: %s", self._parts.network.id, self._payer.address, reason
+            "%s: the signer refuses a transaction of %s: %s",
+            self._parts.network.id,
+            self._payer.address,
+            refusal.message,
         )
         now = self._parts.clock.now()
+        # Those that it names have to wait for an operator or for another hour; the others go at once, without them.
+        named = set(refusal.payments) or set(range(len(transaction.sendings)))
+        later = now + self._parts.limits.retry_after
+        rests = [later if place in named else now for place in range(len(transaction.sendings))]
 
         async def work(tx: Tx) -> bool:
             await self._hold(tx)
@@ -107,9 +117,9 @@ class Follower(Generic[P]):
                 self._parts.owners,
                 transaction,
                 TransactionEvent.REFUSED,
-                reason=reason,
+                reason=refusal.message,
                 now=now,
-                not_before=now + self._parts.limits.retry_after,
+                rests=rests,
             )
             return True
 
@@ -234,7 +244,7 @@ class Follower(Generic[P]):
                 TransactionEvent.DIED,
                 reason=reason if is_foul else "it expired unseen, proved at finality",
                 now=now,
-                not_before=now,
+                rests=[now] * len(transaction.sendings),
             )
             if is_foul:
                 await lanes.freeze(tx, transaction.network, self._payer.address, reason)

@@ -22,7 +22,7 @@ from bitlinkpay.sending.follower import Follower
 from bitlinkpay.sending.lanes import store as lanes
 from bitlinkpay.sending.model import Attempt, LaneLost, Sending, SendingEvent, Transaction, TransactionState
 from bitlinkpay.sending.outputs import store as outputs_store
-from bitlinkpay.sending.parts import Parts
+from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.service import custody
 from bitlinkpay.sending.transactions import store as transactions
 
@@ -37,7 +37,7 @@ QUEUE_SEEN: Final = 512
 class LaneWorker(Generic[P]):
     """The loop body for one lane. Several may run; only the holder of the lease writes."""
 
-    def __init__(self, parts: Parts[P], payer: Wallet) -> None:
+    def __init__(self, parts: LaneParts[P], payer: Wallet) -> None:
         self._parts = parts
         self._payer = payer
         self._token: UUID = uuid4()

@@ -54,7 +54,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts(Generic[P]):
+class LaneParts(Generic[P]):
     """What the lanes of one network are made of. `clock` is business time, `wall` is not."""
 
     database: Database

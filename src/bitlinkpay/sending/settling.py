@@ -49,14 +49,32 @@ async def progress(
     now: datetime,
     txid: str = "",
     reason: str = "",
-    not_before: datetime | None = None,
+    rests: Sequence[datetime] = (),
 ) -> None:
-    """Move every payment of a transaction by one event that ends none of them, and tell their owners."""
+    """Move every payment of a transaction by one event that ends none of them, and tell their owners.
+
+    Args:
+        tx: the open transaction of the database.
+        owners: who asked for payments, by kind.
+        transaction: as it was before.
+        event: what happened.
+        now: business time.
+        txid: the id that they travel under, "" for none.
+        reason: why, for those that have to wait.
+        rests: until when each payment is left alone; none of them moves on where nothing is said.
+    """
     after = {s.sending_id: SENDING.next(s.state, event) for s in transaction.sendings}
     carried = None if event is SendingEvent.RELEASED else transaction.transaction_id
     changes = [
-        SendingChange(s, event, after[s.sending_id], carried, reason=reason, not_before=not_before)
-        for s in transaction.sendings
+        SendingChange(
+            s,
+            event,
+            after[s.sending_id],
+            carried,
+            reason=reason if until is None or until > now else "",
+            not_before=until,
+        )
+        for s, until in zip(transaction.sendings, rests or (None,) * len(transaction.sendings), strict=True)
     ]
     await store.save(tx, changes, now)
     if event in _STAGES:
@@ -161,7 +179,7 @@ async def release(
     *,
     reason: str,
     now: datetime,
-    not_before: datetime,
+    rests: Sequence[datetime],
 ) -> None:
     """Put the payments of a transaction that can never take effect back into the queue, and its outputs too.
 
@@ -172,11 +190,11 @@ async def release(
         event: `REFUSED` where it was never signed, `DIED` where that is proved at finality.
         reason: for people.
         now: business time.
-        not_before: when the payments may be tried again.
+        rests: when each payment may be tried again.
     """
     await transactions.move(tx, transaction, event, cause=reason, now=now)
     await outputs_store.free(tx, transaction.transaction_id)
-    await progress(tx, owners, transaction, SendingEvent.RELEASED, now=now, reason=reason, not_before=not_before)
+    await progress(tx, owners, transaction, SendingEvent.RELEASED, now=now, reason=reason, rests=rests)
 
 
 async def _place(tx: Tx, transaction: Transaction, outcome: Outcome) -> None:

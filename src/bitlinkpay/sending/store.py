@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from bitlinkpay.chains.outgoing import KeyRole, Payment, Purpose, Wallet
 from bitlinkpay.core.ids import MerchantId, SendingId, TransactionId
 from bitlinkpay.db.driver import Row, Tx
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingEvent, SendingState
+
+SENDINGS_CHANNEL: Final = "sendings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ async def insert(tx: Tx, sendings: Sequence[Sending], now: datetime) -> set[Send
             insert into sending_events (sending_id, seq, event, from_state, to_state, cause, at)
             select sending_id, 1, 'queued', '', 'queued', 'request', $18 from queued
         )
-        select sending_id, pg_notify('sendings', '') from queued
+        select sending_id, pg_notify($19, '') from queued
         """,
         [s.sending_id for s in sendings],
         [s.owner.value for s in sendings],
@@ -84,6 +87,7 @@ async def insert(tx: Tx, sendings: Sequence[Sending], now: datetime) -> set[Send
         [payment.units if payment else 0 for _, payment in payments],
         [s.fee_max_units for s in sendings],
         now,
+        SENDINGS_CHANNEL,
     )
     return {SendingId(row["sending_id"]) for row in rows}
 

@@ -8,7 +8,14 @@ from typing import Final
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.money import parse_decimal
-from bitlinkpay.wm.answers import DepositCallback, OrderCreated, OrderDetail, PreOrderCreated
+from bitlinkpay.wm.answers import (
+    DepositCallback,
+    OrderCreated,
+    OrderDetail,
+    PreOrderCreated,
+    WithdrawCreated,
+    WithdrawDetail,
+)
 from bitlinkpay.wm.strictjson import JsonValue, Number, parse_object
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,9}", re.ASCII)
@@ -93,6 +100,34 @@ def read_order_detail(data: JsonValue) -> OrderDetail:
         service_fee=content.decimal("service_fee"),
         order_id=content.text("order_id"),
         url=content.text("url"),
+        status=content.integer("status"),
+        status_desc=content.text("status_desc"),
+    )
+
+
+def read_withdraw_created(data: JsonValue) -> WithdrawCreated:
+    """Read the content of `order/withdraw`. Raises as `read_order_created`."""
+    content = _Content(data)
+    return WithdrawCreated(source_id=content.text("source_id"), order_id=content.text("order_id"))
+
+
+def read_withdraw_detail(data: JsonValue) -> WithdrawDetail:
+    """Read the content of `order/withdraw-detail`. Raises as `read_order_created`."""
+    content = _Content(data)
+    return WithdrawDetail(
+        source_id=content.text("source_id"),
+        chain_id=content.integer("chain_id"),
+        coin_id=content.integer("coin_id"),
+        address=content.text("address"),
+        tag=content.text("tag"),
+        hash=content.text("hash"),
+        fiat_amount=content.decimal("fiat_amount"),
+        symbol=content.text("symbol"),
+        exchange_rate=content.decimal("exchange_rate"),
+        amount=content.decimal("amount"),
+        gas_fee=content.decimal("gas_fee"),
+        service_fee=content.decimal("service_fee"),
+        order_id=content.text("order_id"),
         status=content.integer("status"),
         status_desc=content.text("status_desc"),
     )

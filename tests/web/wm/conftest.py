@@ -9,7 +9,9 @@ import pytest
 import uvloop
 from tests.web.wm.platform import MerchantApi
 
+from bitlinkpay.chains.outgoing import Wallet
 from bitlinkpay.chains.registry import Registry, load_registry
+from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.signer.keyring import KeyRing
@@ -47,3 +49,18 @@ async def api(
     """A running merchant API: mutual TLS port and a sandbox's plain port, on a fresh database."""
     async with MerchantApi.start(database, authority, registry, ring, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+async def live_api(
+    database: Database, authority: Authority, registry: Registry, ring: KeyRing, tmp_path: Path
+) -> AsyncIterator[MerchantApi]:
+    """The mutual TLS port as a live deployment has it."""
+    async with MerchantApi.start(database, authority, registry, ring, tmp_path, mode=Mode.LIVE) as found:
+        yield found
+
+
+@pytest.fixture
+def hot(registry: Registry, ring: KeyRing) -> Wallet:
+    """The wallet that pays on TRON."""
+    return ring.hot_wallet(registry.networks["tron"])

@@ -11,17 +11,22 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+from bitlinkpay.chains.outgoing import FeeQuote, Intent
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.client.wm import KeyFiles, WmClient
 from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.pool import Database
+from bitlinkpay.ledger import accounts
+from bitlinkpay.ledger import service as ledger
+from bitlinkpay.ledger.model import LedgerEvent, Move, Posting
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.merchants.service import Credentials
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.rates.model import NoQuote
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.wallets import service as wallets
@@ -33,6 +38,7 @@ from bitlinkpay.web.wm.gate import EncryptedGate, Gate, PlainGate
 from bitlinkpay.web.wm.limits import Rate
 from bitlinkpay.web.wm.listener import Listener
 from bitlinkpay.web.wm.opener import Opener
+from bitlinkpay.web.wm.withdrawals import Withdrawals
 from bitlinkpay.webhooks.policy import sandbox_policy
 from bitlinkpay.wm.envelope import Sealed, load_public_key, seal_envelope
 
@@ -70,6 +76,26 @@ class TestMerchant:
     @property
     def broker(self) -> str:
         return self.merchant.broker
+
+
+def make_payouts(registry: Registry, ring: KeyRing) -> Payouts:
+    """Payouts on networks that ask for a fixed fee, and a market that stands still: the seams of chains and rates."""
+
+    async def quotes(intent: Intent) -> FeeQuote:
+        units = 10 ** (registry.native(intent.network).decimals - 1)
+        return FeeQuote(units, 2 * units)
+
+    async def prices(base: str, quote: str) -> Decimal:
+        return await market(base, "CNY") / await market(quote, "CNY")
+
+    return Payouts(
+        registry=registry,
+        quotes=quotes,
+        prices=prices,
+        providers=[],
+        hot_wallet=ring.hot_wallet,
+        clock=SystemClock(),
+    )
 
 
 @dataclass
@@ -116,7 +142,12 @@ class MerchantApi:
         directory = Directory(database, denied=denied)
         await directory.start()
         opener = Opener(authority.envelope)
-        desk = Desk(database, payins, registry, mode=mode, urls=sandbox_policy(), order_url=order_url, wall=wall)
+        withdrawals = Withdrawals(
+            database, make_payouts(registry, ring), registry, mode=mode, urls=sandbox_policy(), wall=wall
+        )
+        desk = Desk(
+            database, payins, withdrawals, registry, mode=mode, urls=sandbox_policy(), order_url=order_url, wall=wall
+        )
         api = cls(database, authority, registry, payins, directory, desk, folder)
         gate = (
             EncryptedGate(directory, opener, wall=wall)
@@ -140,6 +171,20 @@ class MerchantApi:
         listener = Listener(app, host="127.0.0.1", port=0, tls=tls)
         self.listeners.append(listener)
         return await listener.start()
+
+    async def give(self, merchant: TestMerchant, asset: str, units: int) -> None:
+        """Put a balance into the books, as the company's gift."""
+        available = accounts.available(merchant.merchant.merchant_id)
+        gift = Posting(
+            key=f"gift:{secrets.token_hex(8)}",
+            event=LedgerEvent.HOT_WALLET_FUNDED,
+            asset=asset,
+            moves=(Move(accounts.hot_custody("gift"), available, units),),
+            merchant_id=merchant.merchant.merchant_id,
+            happened_at=datetime.now(UTC),
+        )
+        async with self.database.transaction() as tx:
+            await ledger.post_all(tx, [gift])
 
     async def merchant(self, name: str = "Tea House", **terms: object) -> TestMerchant:
         now = datetime.now(UTC)

@@ -10,7 +10,7 @@ from tests.web.wm.platform import MerchantApi
 from bitlinkpay.client.wm import WmRefused
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.payins.model import NewOrder
-from bitlinkpay.wm.bodies import CreateOrder, CreatePreOrder, Withdraw, write_request
+from bitlinkpay.wm.bodies import CreateOrder, CreatePreOrder, write_request
 from bitlinkpay.wm.ids import Route
 
 
@@ -356,16 +356,6 @@ async def test_API_37_hostile_text_is_stored_and_given_back_as_text(api: Merchan
             seen = await client.detail(text)
             assert (seen.source_id, seen.order_id) == (text, made.order_id)
     assert await count_orders(api) == len(HOSTILE)
-
-
-async def test_withdrawals_are_refused_in_words_and_none_is_ever_found(api: MerchantApi) -> None:
-    async with api.client(await api.merchant()) as client:
-        asked = Withdraw(source_id="w-1", chain_id=2, coin_id=1, address="UQ", amount=Decimal(4), tag="42")
-        refused = await refusal(client.withdraw(asked))
-        assert refused.message == "withdraw.not_enabled: withdrawals are not enabled on this platform yet"
-        assert (await refusal(client.withdraw_detail("w-1"))).message.startswith("withdraw.not_found")
-        bad = Withdraw(source_id="w-1", chain_id=2, coin_id=1, address="", amount=Decimal(4))
-        assert (await refusal(client.withdraw(bad))).code == 400
 
 
 async def test_source_ids_of_deposits_and_withdrawals_do_not_meet(api: MerchantApi) -> None:

@@ -56,3 +56,6 @@ create table payout_terms (
     review_above_units numeric(78, 0),
     primary key (merchant_id, kind, asset)
 );
+
+-- Where a merchant's withdrawals may be asked for from.
+alter table merchants add column payout_networks text[] not null default '{}';

@@ -11,7 +11,6 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import Conflict, Invalid, Kind, NotFound, Problem
 from bitlinkpay.core.ids import DepositId, MerchantId
 from bitlinkpay.core.mode import Mode
-from bitlinkpay.db import replay
 from bitlinkpay.db.batch import MicroBatch
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
@@ -23,45 +22,19 @@ from bitlinkpay.payins.store import Draft
 from bitlinkpay.web.errors import wm_code, wm_message
 from bitlinkpay.web.wm.gate import Admitted
 from bitlinkpay.web.wm.links import return_links
+from bitlinkpay.web.wm.seals import Replayed, claim
 from bitlinkpay.web.wm.shapes import OrderUrl, created, detail, pre_created
+from bitlinkpay.web.wm.withdrawals import Withdrawals
 from bitlinkpay.webhooks.policy import UrlPolicy
 from bitlinkpay.webhooks.urls import check_url
 from bitlinkpay.wm.answers import accept, refuse, turn_away
-from bitlinkpay.wm.bodies import parse_create_order, parse_create_pre_order, parse_lookup, parse_withdraw
+from bitlinkpay.wm.bodies import parse_create_order, parse_create_pre_order, parse_lookup
 from bitlinkpay.wm.envelope import Seal
 from bitlinkpay.wm.ids import OuterCode, Route
 
 BATCH: Final = 256
 
 _log: Final = logging.getLogger(__name__)
-
-
-class Replayed(Conflict):
-    """This very envelope was answered before."""
-
-    code = "request.replayed"
-
-    def __init__(self) -> None:
-        super().__init__("this request was already received; send a new one (new w-ts or w-nonce)")
-
-
-class NoWithdrawals(Problem):
-    """Withdrawals are a later part of the platform."""
-
-    code = "withdraw.not_enabled"
-    kind = Kind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__("withdrawals are not enabled on this platform yet")
-
-
-class NoSuchWithdrawal(NotFound):
-    """No withdrawal with this id for this merchant."""
-
-    code = "withdraw.not_found"
-
-    def __init__(self) -> None:
-        super().__init__("no withdrawal with this source_id", param="source_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +68,7 @@ class Desk:
         self,
         database: Database,
         payins: Payins,
+        withdrawals: Withdrawals,
         registry: Registry,
         *,
         mode: Mode,
@@ -107,6 +81,7 @@ class Desk:
         Args:
             database: where orders and seals are.
             payins: the orders.
+            withdrawals: the payouts.
             registry: networks and assets.
             mode: a sandbox allows http in return links.
             urls: what callback URLs may name.
@@ -115,6 +90,7 @@ class Desk:
         """
         self._database = database
         self._payins = payins
+        self._withdrawals = withdrawals
         self._registry = registry
         self._mode = mode
         self._urls = urls
@@ -153,11 +129,9 @@ class Desk:
             case Route.CANCEL:
                 return await self._cancel(admitted)
             case Route.WITHDRAW:
-                parse_withdraw(admitted.plaintext)
-                raise NoWithdrawals
+                return accept(await self._withdrawals.create(admitted))
             case Route.WITHDRAW_DETAIL:
-                parse_lookup(admitted.plaintext)
-                raise NoSuchWithdrawal
+                return accept(await self._withdrawals.detail(admitted))
             case _:
                 assert_never(route)
 
@@ -242,15 +216,7 @@ class Desk:
         return await self._database.unit(work)
 
     async def _claim(self, tx: Tx, seals: Sequence[Seal | None]) -> list[bool]:
-        """Claim envelopes in the transaction of their work; False for a replay, also within the batch."""
-        now = self._wall.now()
-        new = await replay.claim(tx, [replay.Seal(seal.digest, now) for seal in seals if seal is not None])
-        is_new: list[bool] = []
-        for seal in seals:
-            is_new.append(seal is None or seal.digest in new)
-            if seal is not None:
-                new.discard(seal.digest)
-        return is_new
+        return await claim(tx, seals, self._wall.now())
 
     def _asset(self, chain_id: int, coin_id: int) -> Asset:
         asset = self._registry.asset_by_wm(chain_id, coin_id)

@@ -46,11 +46,12 @@ class Knock:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A merchant's request: plaintext, and the seal that must be new (None in plain mode)."""
+    """A merchant's request: plaintext, the seal that must be new (None in plain mode), and the socket's own address."""
 
     merchant: Merchant
     plaintext: bytes
     seal: Seal | None
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class EncryptedGate:
             return UNIFORM
         if merchant.state is MerchantState.SUSPENDED:
             return _SUSPENDED
-        return self._in_time(opened) or Admitted(merchant, opened.plaintext, opened.seal)
+        return self._in_time(opened) or Admitted(merchant, opened.plaintext, opened.seal, knock.peer)
 
     async def _identify(self, knock: Knock) -> Identity | None:
         identity = await self._directory.find_by_spki(knock.spki)
@@ -182,7 +183,7 @@ class PlainGate:
             return limited
         if merchant.state is MerchantState.SUSPENDED:
             return _SUSPENDED
-        return Admitted(merchant, knock.body, None)
+        return Admitted(merchant, knock.body, None, knock.peer)
 
 
 class ClosedGate:

@@ -1,0 +1,92 @@
+"""How a deployment pays: the senders of its networks, its payouts, and what their lanes are made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bitlinkpay.app.platform import Platform
+from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Sender
+from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.simulated_sender import SimulatedSender
+from bitlinkpay.core.clock import SystemClock
+from bitlinkpay.payouts.owner import PayoutOwner
+from bitlinkpay.payouts.service import Payouts
+from bitlinkpay.risk.listfile import ListFile
+from bitlinkpay.risk.model import Provider
+from bitlinkpay.risk.service import NoLists
+from bitlinkpay.sandbox.mempool.store import Mempool
+from bitlinkpay.sending.model import OwnerKind
+from bitlinkpay.sending.parts import LaneParts
+from bitlinkpay.sending.service import Owner
+from bitlinkpay.signer.client import SignerClient
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """A network that we can pay on: its sender, and the type of the sender's plans."""
+
+    sender: Sender[Any]  # each family has its own type of plan, and only its own sender ever sees it
+    plan_type: type[Any]
+
+
+def roads_of(platform: Platform, chains: Mapping[str, Chain]) -> Mapping[str, Road]:
+    """Return the networks that this deployment can pay on."""
+    return {name: road for name, chain in chains.items() if (road := _road(platform, chain))}
+
+
+def _road(platform: Platform, chain: Chain) -> Road | None:
+    match chain:
+        case SimulatedChain():
+            mempool = Mempool(platform.database, platform.registry)
+            return Road(SimulatedSender(chain, mempool), SimulatedPlan)
+        case _:
+            return None
+
+
+def payouts_of(platform: Platform, chains: Mapping[str, Chain]) -> Payouts:
+    """Return the payouts of a deployment."""
+    roads = roads_of(platform, chains)
+
+    async def quotes(intent: Intent) -> FeeQuote:
+        road = roads.get(intent.network)
+        if road is None:
+            raise CannotPlan(f"this deployment does not pay on {intent.network}")
+        return await road.sender.quote(intent)
+
+    return Payouts(
+        registry=platform.registry,
+        quotes=quotes,
+        prices=platform.rates.price,
+        providers=providers_of(platform),
+        hot_wallet=platform.ring.hot_wallet,
+        clock=platform.clock,
+    )
+
+
+def providers_of(platform: Platform) -> Sequence[Provider]:
+    """Return who knows about addresses: the configured list files, or nobody."""
+    lists = platform.settings.screening_lists
+    files = [ListFile(platform.database, platform.settings.data_dir / name, platform.clock) for name in lists]
+    return files or [NoLists()]
+
+
+def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClient) -> list[LaneParts[Any]]:
+    """Return what the lanes of each network are made of."""
+    payouts = PayoutOwner(platform.registry)
+    owners: dict[OwnerKind, Owner] = dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts)
+    return [
+        LaneParts(
+            database=platform.database,
+            registry=platform.registry,
+            network=platform.registry.networks[name],
+            sender=road.sender,
+            plan_type=road.plan_type,
+            signing=signer,
+            owners=owners,
+            clock=platform.clock,
+            wall=SystemClock(),
+        )
+        for name, road in roads_of(platform, chains).items()
+    ]

@@ -1,0 +1,147 @@
+"""`bitlinkpay payout`: money on its way to third parties, what a person decides about it, and the kill switches."""
+
+import argparse
+import asyncio
+import getpass
+from collections.abc import Sequence
+
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.paying import payouts_of
+from bitlinkpay.app.platform import Platform, open_platform
+from bitlinkpay.chains.address import show_address
+from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.naming import find_merchant
+from bitlinkpay.core.errors import NotFound
+from bitlinkpay.core.ids import PayoutId, parse_id, show_id
+from bitlinkpay.core.money import format_units
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.payouts import store
+from bitlinkpay.payouts.model import Payout, PayoutNotFound
+from bitlinkpay.sending.stops import store as stops
+from bitlinkpay.sending.stops.store import Scope, Stop
+from bitlinkpay.settings import Settings
+
+_LIMIT = 1000
+
+
+def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """List, show, approve or reject payouts; stop and start them."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="what waits for a review, or everything of a merchant")
+    listing.add_argument("--merchant", default=None, help="broker id, merchant id or name")
+    for name, text in (
+        ("show", "where a payout stands"),
+        ("approve", "let a payout go that waits for a review"),
+        ("reject", "refuse a payout that waits for a review; everything goes back"),
+    ):
+        one = actions.add_parser(name, help=text)
+        one.add_argument("id", help="out_…, as `payout list` shows it")
+        if name == "reject":
+            one.add_argument("--reason", required=True, help="what the merchant is told")
+    for name, text in (("stop", "pay nothing of this any more"), ("start", "let payments go on")):
+        switch = actions.add_parser(name, help=text)
+        switch.add_argument("scope", choices=[scope.value for scope in Scope])
+        switch.add_argument("subject", nargs="?", default="", help="network, asset or merchant; nothing for all")
+        if name == "stop":
+            switch.add_argument("--reason", default="stopped by an operator")
+    actions.add_parser("stops", help="which kill switches are thrown")
+    for action in actions.choices.values():
+        add_data_dir(action)
+        add_json(action)
+    given = parser.parse_args(words)
+    show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
+    return 0
+
+
+async def _run(settings: Settings, given: argparse.Namespace) -> object:
+    async with open_platform(settings) as platform:
+        match given.action:
+            case "list":
+                return await _list(platform, given.merchant)
+            case "show":
+                return _row(platform, await _find(platform, given.id))
+            case "approve" | "reject":
+                return _row(platform, await _decide(platform, given))
+            case _:
+                return await _switch(platform, given)
+
+
+async def _list(platform: Platform, merchant: str | None) -> list[dict[str, object]]:
+    async with platform.database.reader() as tx:
+        if merchant is None:
+            found = await store.list_in_review(tx, _LIMIT)
+        else:
+            owner = await find_merchant(tx, merchant)
+            found = await store.list_of_merchant(tx, owner.merchant_id, before=None, limit=_LIMIT)
+    return [_row(platform, payout) for payout in found]
+
+
+async def _find(platform: Platform, text: str) -> Payout:
+    async with platform.database.reader() as tx:
+        found = await store.find(tx, parse_id("out", text))
+    if found is None:
+        raise PayoutNotFound
+    return found
+
+
+async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
+    payout_id = PayoutId(parse_id("out", given.id))
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    payouts = payouts_of(platform, chains)
+    operator = getpass.getuser()
+
+    async def work(tx: Tx) -> Payout:
+        if given.action == "approve":
+            return await payouts.approve(tx, payout_id, by=operator)
+        return await payouts.reject(tx, payout_id, reason=given.reason, by=operator)
+
+    return await platform.database.unit(work)
+
+
+async def _switch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:
+    async def work(tx: Tx) -> list[Stop]:
+        if given.action != "stops":
+            scope = Scope(given.scope)
+            subject = await _subject(tx, platform, scope, given.subject)
+            if given.action == "stop":
+                await stops.add(tx, Stop(scope, subject, given.reason, platform.clock.now()))
+            elif not await stops.remove(tx, scope, subject):
+                raise NotFound("this is not stopped; see `bitlinkpay payout stops`")
+        return await stops.list_all(tx)
+
+    found = await platform.database.unit(work)
+    return [
+        {"scope": stop.scope, "subject": stop.subject, "reason": stop.reason, "since": stop.since.isoformat()}
+        for stop in found
+    ]
+
+
+async def _subject(tx: Tx, platform: Platform, scope: Scope, text: str) -> str:
+    match scope:
+        case Scope.ALL:
+            return ""
+        case Scope.NETWORK:
+            return platform.registry.network(text).id
+        case Scope.ASSET:
+            return platform.registry.asset(text).id
+        case Scope.MERCHANT:
+            return str((await find_merchant(tx, text)).merchant_id)
+
+
+def _row(platform: Platform, payout: Payout) -> dict[str, object]:
+    asset = platform.registry.assets[payout.asset]
+    network = platform.registry.networks[asset.network]
+    return {
+        "id": show_id("out", payout.payout_id),
+        "kind": payout.kind,
+        "source_id": payout.source_id,
+        "state": payout.state,
+        "asset": payout.asset,
+        "amount": format_units(payout.units, asset.decimals),
+        "fees": format_units(payout.charge.units, asset.decimals),
+        "address": show_address(network, payout.target),
+        "tag": payout.tag,
+        "txid": payout.txid,
+        "reason": payout.reason,
+        "created_at": payout.created_at.isoformat(),
+    }

@@ -1,0 +1,111 @@
+"""`bitlinkpay treasury`: the platform's own wallets, books and chain side by side, and money put into them."""
+
+import argparse
+import asyncio
+import getpass
+from collections.abc import Sequence
+from uuid import UUID
+
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.platform import Platform, open_platform
+from bitlinkpay.chains.address import show_address
+from bitlinkpay.chains.base import Chain, ChainError
+from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.ids import DepositId, parse_id, show_id
+from bitlinkpay.core.money import format_units
+from bitlinkpay.deposits.model import Deposit
+from bitlinkpay.sending.service import custody
+from bitlinkpay.settings import Settings
+from bitlinkpay.treasury import funding, store
+
+_LIMIT = 1000
+
+
+def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
+    """Show the wallets, list money without an owner, or claim some of it as the company's."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("status", help="each wallet that pays: books, promised, chain")
+    actions.add_parser("unclaimed", help="money that came straight to our wallets, without an owner")
+    claim = actions.add_parser("claim", help="it is the company's own: liquidity and gas of that wallet")
+    claim.add_argument("id", help="dep_…, as `treasury unclaimed` shows it")
+    for action in actions.choices.values():
+        add_data_dir(action)
+        add_json(action)
+    given = parser.parse_args(words)
+    show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
+    return 0
+
+
+async def _run(settings: Settings, given: argparse.Namespace) -> object:
+    async with open_platform(settings) as platform:
+        match given.action:
+            case "status":
+                return await _status(platform)
+            case "unclaimed":
+                return await _unclaimed(platform)
+            case _:
+                return await _claim(platform, DepositId(parse_id("dep", given.id)))
+
+
+async def _status(platform: Platform) -> list[dict[str, object]]:
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    wallets = {network.id: platform.ring.hot_wallet(network) for network in platform.registry.networks.values()}
+    async with platform.database.reader() as tx:
+        held = await store.list_custody(tx, sorted({wallet.address for wallet in wallets.values()}))
+    books = {(one.account, one.asset): one for one in held}
+    rows: list[dict[str, object]] = []
+    for asset in platform.registry.assets.values():
+        network, wallet = platform.registry.networks[asset.network], wallets[asset.network]
+        account = custody(network, wallet)
+        found = books.get((account, asset.id), store.Held(account, asset.id, 0, 0))
+        rows.append(
+            {
+                "network": network.id,
+                "wallet": show_address(network, wallet.address),
+                "asset": asset.id,
+                "books": format_units(found.units, asset.decimals),
+                "promised": format_units(found.promised_units, asset.decimals),
+                "chain": await _on_chain(chains[network.id], asset, wallet.address),
+            }
+        )
+    await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+    return rows
+
+
+async def _on_chain(chain: Chain, asset: Asset, address: str) -> str:
+    try:
+        final = (await chain.head()).final.height
+        (units,) = await chain.balances(asset, [address], final)
+    except ChainError as error:
+        return f"unknown: {error}"
+    return format_units(units, asset.decimals)
+
+
+async def _unclaimed(platform: Platform) -> list[dict[str, object]]:
+    async with platform.database.reader() as tx:
+        found = await store.list_unclaimed(tx, _LIMIT)
+    assets = platform.registry.assets
+    return [
+        {
+            "id": show_id("dep", UUID(deposit_id)),
+            "asset": asset,
+            "wallet": address,
+            "amount": format_units(units, assets[asset].decimals) if asset in assets else str(units),
+        }
+        for deposit_id, asset, address, units in found
+    ]
+
+
+async def _claim(platform: Platform, deposit_id: DepositId) -> dict[str, object]:
+    operator, now = getpass.getuser(), platform.clock.now()
+    deposit: Deposit = await platform.database.unit(
+        lambda tx: funding.claim(tx, platform.registry, deposit_id, by=operator, now=now)
+    )
+    asset = platform.registry.assets[deposit.asset]
+    return {
+        "id": show_id("dep", deposit_id),
+        "asset": asset.id,
+        "amount": format_units(deposit.units, asset.decimals),
+        "state": deposit.state,
+    }

@@ -1,0 +1,1 @@
+"""Kill switches: what may not be paid just now."""

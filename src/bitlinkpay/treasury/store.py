@@ -1,0 +1,53 @@
+"""Every SQL statement about the platform's own wallets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bitlinkpay.db.driver import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the books hold in one custody account.
+
+    Attributes:
+        account: its name, such as `custody:hot:T…`.
+        asset: id of the asset.
+        units: base units.
+        promised_units: what payments that have not ended take from it.
+    """
+
+    account: str
+    asset: str
+    units: int
+    promised_units: int
+
+
+async def list_custody(tx: Tx, addresses: Sequence[str]) -> list[Held]:
+    """Return what the books hold at these addresses, cold storage and what is in transit, by account and asset."""
+    rows = await tx.fetch(
+        """
+        select a.name, a.asset, a.balance_units, coalesce(sum(s.units), 0) as promised
+        from ledger_accounts a
+        left join sendings s on s.asset = a.asset and s.state in ('sending', 'uncertain', 'confirming')
+            and a.name in ('custody:hot:' || s.source, 'custody:deposits:' || s.source)
+        where a.balance_units > 0 and (a.kind in ('custody:cold', 'custody:in_transit')
+            or a.name = any(select kind || ':' || address from unnest(array['custody:hot', 'custody:deposits']) kind,
+                unnest($1::text[]) address))
+        group by a.name, a.asset, a.balance_units order by a.asset, a.name
+        """,
+        list(addresses),
+    )
+    return [Held(row["name"], row["asset"], int(row["balance_units"]), int(row["promised"])) for row in rows]
+
+
+async def list_unclaimed(tx: Tx, limit: int) -> list[tuple[str, str, str, int]]:
+    """Return money without an owner at wallets of ours: deposit id, asset, address and units, the newest first."""
+    rows = await tx.fetch(
+        """
+        select deposit_id::text, asset, target, units from deposits
+        where merchant_id is null and state = 'unassigned' order by deposit_id desc limit $1
+        """,
+        limit,
+    )
+    return [(row["deposit_id"], row["asset"], row["target"], int(row["units"])) for row in rows]
