@@ -412,6 +412,13 @@ const CONTROL = {
     const account = network.get(rawOf(address));
     return { balance: String(account ? account.storage.balance.coins : 0n), status: account ? account.storage.state.type : 'nonexist' };
   },
+  // Gives a contract other code, as if its issuer had locked or upgraded it.
+  replace(network, { address, code }) {
+    const raw = rawOf(address);
+    const shard = core.loadShardAccount(Cell.fromBase64(network.shardAccount(raw)).beginParse());
+    shard.account.storage.state.state.code = Cell.fromBase64(code);
+    network.accounts.set(raw, beginCell().store(core.storeShardAccount(shard)).endCell().toBoc().toString('base64'));
+  },
   // Queues an internal message; `init` is [code, data], whose hash is the target when none is named.
   send(network, { source, target, value, bounce = false, bounced = false, body, init }) {
     const state = init && { code: Cell.fromBase64(init[0]), data: Cell.fromBase64(init[1]) };

@@ -42,6 +42,7 @@ GENESIS = base64.b64encode(hashlib.sha256(b"zero state of a test network").diges
 TON = 10**9
 PAYER = "0:" + "aa" * 32
 ISSUER = "0:" + "bb" * 32
+THROWS = begin_cell().store_uint(0xF2C0C8, 24).end_cell().to_boc().hex()  # THROW 200 at every message
 _STARTED = b"Listening on 127.0.0.1:"
 _START_S = 30
 _MASTER = CONTRACT_CODES[ContractVersion.JettonMasterStablecoinV2]
@@ -213,6 +214,10 @@ class TonNetwork:
         address = await self.control("send", source=ISSUER, value=str(value), init=init)
         await self.mine()
         return address
+
+    async def lock(self, address: str) -> None:
+        """Make a contract refuse whatever comes, as a jetton wallet does that its issuer has locked."""
+        await self.control("replace", address=address, code=b64(Cell.one_from_boc(THROWS)))
 
     async def jetton(self, *, decimals: int = 6, symbol: str = "USDT", issuer: str = ISSUER) -> Jetton:
         """Deploy a jetton."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from pytoniq_core import Address, Cell, begin_cell
 from tests.chains.ton.conftest import OURS, Desk, arrived, payment, scan, shown
-from tests.chains.ton.network import PAYER, TON, Jetton, TonNetwork, jetton, raw, text
+from tests.chains.ton.network import PAYER, THROWS, TON, Jetton, TonNetwork, jetton, raw, text
 
 from bitlinkpay.chains.base import FateState
 from bitlinkpay.core.assets import Asset
@@ -13,7 +13,6 @@ from bitlinkpay.core.assets import Asset
 TAG = "123456789"
 NOTIFICATION = 0x7362D09C
 GENUINE = ("usdt-ton", TAG, 7_000_000)
-THROWS = begin_cell().store_uint(0xF2C0C8, 24).end_cell().to_boc().hex()  # THROW 200 at every message
 THIEF = "0:" + "cc" * 32
 
 

@@ -82,7 +82,7 @@ class TonSender:
         self._quorum = chain.quorum
         self._assets = {asset.id: asset for asset in assets}
         self._memo_required = frozenset(memo_required)
-        # Doors of their own: a refused message is no reason to rest from reading.
+        # Doors of their own: what a node says to a message is no reason to rest from reading.
         self._doors = [HttpJson(node.http.endpoint, key_header=KEY_HEADER) for node in self._quorum.voters]
 
     async def aclose(self) -> None:
@@ -223,6 +223,7 @@ async def _hand_over(door: HttpJson, signed: Signed) -> Broadcast:
     try:
         await door.post("/message", {"boc": b64encode(signed.raw).decode()}, _TAKEN)
     except StatusRefused as error:
+        door.breaker.succeeded()  # it works: the next message may be one that it takes
         return Broadcast(Sent.REFUSED, _reason(error))
     except EndpointFailed as error:
         return Broadcast(Sent.UNCLEAR, str(error))
