@@ -6,6 +6,7 @@ async with TonProxy.start(network.url) as proxy:
 """
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-Edit = Callable[[str, Mapping[str, str], dict], object]
+Edit = Callable[[str, Mapping[str, object], dict], object]  # path, query or body, answer
 
 
 class TonProxy:
@@ -27,7 +28,7 @@ class TonProxy:
         self.raw: bytes | None = None  # a body that replaces every answer
         self.is_silent = False
         self.edit: Edit | None = None
-        self.calls: list[tuple[str, dict[str, str]]] = []
+        self.calls: list[tuple[str, dict[str, object]]] = []
         self._closing = asyncio.Event()
         self._session = aiohttp.ClientSession()
 
@@ -56,17 +57,17 @@ class TonProxy:
 
     async def _handle(self, request: web.Request) -> web.Response:
         path = "/" + request.match_info["path"]
-        self.calls.append((path, dict(request.query)))
+        body = await request.read()
+        asked = json.loads(body) if body else dict(request.query)
+        self.calls.append((path, asked))
         if self.is_silent:
             await self._closing.wait()
         if self.status:
             return web.Response(status=self.status, text="refused")
         if self.raw is not None:
             return web.Response(body=self.raw, content_type="application/json")
-        async with self._session.request(
-            request.method, self.target + path, params=request.query, data=await request.read()
-        ) as answer:
+        async with self._session.request(request.method, self.target + path, params=request.query, data=body) as answer:
             told, status = await answer.json(), answer.status
         if self.edit is not None and status == 200:
-            told = self.edit(path, dict(request.query), told)
+            told = self.edit(path, asked, told)
         return web.json_response(told, status=status)
