@@ -177,17 +177,18 @@ class Slice:
                 self.uint(self.uint(9))
                 return ""
             case 0b10:
-                is_plain = self._anycast()
+                is_plain = self._has_no_anycast()
                 workchain = self.uint(8)
                 account = self.bytes(32).hex()
                 return f"{workchain - 256 if workchain > 127 else workchain}:{account}" if is_plain else ""  # noqa: PLR2004
             case _:
-                self._anycast()
+                self._has_no_anycast()
                 length = self.uint(9)
                 self.uint(32 + length)
                 return ""
 
-    def _anycast(self) -> bool:
+    def _has_no_anycast(self) -> bool:
+        """Skip an `Anycast`; say whether there was none."""
         if not self.uint(1):
             return True
         self.uint(self.uint(5))
