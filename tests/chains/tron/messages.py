@@ -24,6 +24,7 @@ _SHAPES = {
     "AccountCreateContract": "1 owner_address bytes, 2 account_address bytes, 3 type int32",
     "TransferContract": "1 owner_address bytes, 2 to_address bytes, 3 amount int64",
     "TransferAssetContract": "1 asset_name bytes, 2 owner_address bytes, 3 to_address bytes, 4 amount int64",
+    "ParticipateAssetIssueContract": "1 owner_address bytes, 2 to_address bytes, 3 asset_name bytes, 4 amount int64",
     "VoteWitnessContract": "1 owner_address bytes",
     "WithdrawBalanceContract": "1 owner_address bytes",
     "FreezeBalanceV2Contract": "1 owner_address bytes, 2 frozen_balance int64, 3 resource int32",
@@ -51,6 +52,7 @@ _SHAPES = {
 }
 TYPES = {
     "AccountCreateContract": 0, "TransferContract": 1, "TransferAssetContract": 2, "VoteWitnessContract": 4,
+    "ParticipateAssetIssueContract": 9,
     "WithdrawBalanceContract": 13, "CreateSmartContract": 30, "TriggerSmartContract": 31,
     "AccountPermissionUpdateContract": 46, "FreezeBalanceV2Contract": 54, "UnfreezeBalanceV2Contract": 55,
     "DelegateResourceContract": 57, "UnDelegateResourceContract": 58,

@@ -94,7 +94,7 @@ class TronNet:
         self._stamp = 0
         self._grants: list[Callable[[State], None]] = [self._endow]
         header = messages.new("HeaderRaw", timestamp=genesis_ms, txTrieRoot=bytes(32), parentHash=bytes(32))
-        self.blocks = [Mined(_block_id(header), header, [], {})]
+        self.blocks = [Mined(block_id_of(header), header, [], {})]
         self.head, self.solid, self._solid_done = State(), State(), 0
         self._endow(self.head)
         self._endow(self.solid)
@@ -253,10 +253,10 @@ class TronNet:
             transaction.ret.add(contractRet=CONTRACT_RESULTS.index(outcomes[txid].ended))
             transactions.append(transaction)
         header = messages.new(
-            "HeaderRaw", timestamp=time, txTrieRoot=_root(transactions), parentHash=parent.id,
+            "HeaderRaw", timestamp=time, txTrieRoot=tree_root_of(transactions), parentHash=parent.id,
             number=parent.height + 1, witness_address=WITNESS, version=30,
         )  # fmt: skip
-        self.blocks.append(Mined(_block_id(header), header, transactions, outcomes))
+        self.blocks.append(Mined(block_id_of(header), header, transactions, outcomes))
 
     def _solidify(self) -> None:
         """Let the second state follow: a node answers questions about solid accounts from there."""
@@ -358,11 +358,11 @@ def _argument(value: object) -> object:
     return [_argument(item) for item in value] if isinstance(value, list) else value
 
 
-def _block_id(header: Message) -> bytes:
+def block_id_of(header: Message) -> bytes:
     return header.number.to_bytes(8, "big") + sha256(header.SerializeToString()).digest()[8:]
 
 
-def _root(transactions: Sequence[Message]) -> bytes:
+def tree_root_of(transactions: Sequence[Message]) -> bytes:
     level = [sha256(transaction.SerializeToString()).digest() for transaction in transactions]
     while len(level) > 1:
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]

@@ -1,6 +1,7 @@
 """The numbered cases of TRON, each beside a genuine payment that must be seen (THREATS TRX-01 to TRX-09, TRX-12 to 16)."""
 
 import pytest
+from tests.chains.tron.ledger import Account
 from tests.chains.tron.network import TronContract, TronNet
 from tests.chains.tron.rows import coin, network, token
 from tests.chains.tron.vm import Inner
@@ -324,11 +325,7 @@ async def test_TRX_16_stakes_loans_votes_and_rewards_are_no_deposits(net, chains
     net.pay(BOB.address, 10**9)
     net.grant(lambda state: setattr(state.accounts[net.faucet.account], "reward", 500))
     await net.mine()
-    net.grant(
-        lambda state: setattr(
-            state.accounts.setdefault(BOB.account, net.head.accounts[net.faucet.account].__class__()), "reward", 77
-        )
-    )
+    net.grant(lambda state: setattr(state.accounts.setdefault(BOB.account, Account()), "reward", 77))
     net.act(BOB, "FreezeBalanceV2Contract", frozen_balance=10**6, resource=1)
     net.act(net.faucet, "DelegateResourceContract", resource=1, balance=10**7, receiver_address=BOB.owner)
     net.act(BOB, "VoteWitnessContract")
