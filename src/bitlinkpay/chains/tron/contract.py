@@ -98,7 +98,7 @@ class Contract:
         return 0 if message is None else message.number(2)
 
     def _message(self, name: bytes) -> Message | None:
-        """Return the contract's message if it is of the type `name`, as `Any.unpack` checks it; of any type for b""."""
+        """Return the contract's message if it is of the type `name`, as protobuf itself checks it; of any type for b""."""
         if name and self.type_url.rpartition(b"/")[2] != name:
             return None
         try:
