@@ -9,8 +9,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from bitlinkpay.chains.base import EndpointFailed
 from bitlinkpay.chains.http_json import HttpJson
-from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed, NoAnswerInTime, StatusRefused
+from bitlinkpay.chains.transport import (
+    AnswerTooLarge,
+    Endpoint,
+    NoAnswerInTime,
+    StatusRefused,
+)
 
 SECOND = 1_000_000_000
 

@@ -15,10 +15,14 @@ from cryptography.x509.oid import NameOID
 from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Mode, Proxy, RpcError
 
-from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.base import ChainError, EndpointFailed
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.pacing import Breaker, Pace
 from bitlinkpay.chains.rpc import Answer, Call, CallRefused, JsonRpc
-from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed, printable
+from bitlinkpay.chains.transport import (
+    AnswerTooLarge,
+    Endpoint,
+)
 from bitlinkpay.core.errors import Invalid
 
 SECOND = 1_000_000_000

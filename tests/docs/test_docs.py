@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from bitlinkpay import settings
+from bitlinkpay.chains.outgoing import Purpose
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.cli.main import COMMANDS, main
 from bitlinkpay.core.errors import Kind
@@ -23,6 +24,7 @@ from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.pricing import parse_symbol, price
 from bitlinkpay.payouts.invariants import PAYOUTS
 from bitlinkpay.rates.sources import SANDBOX_FIAT, SANDBOX_USD
+from bitlinkpay.signer.policy import file as policy_file
 from bitlinkpay.web.errors import WM_CODE
 from bitlinkpay.webhooks.schedule import OFFSETS
 from bitlinkpay.wm.answers import DepositCallback, OrderCreated, OrderDetail, PreOrderCreated
@@ -172,6 +174,15 @@ def keys_of(kind: object, prefix: str = "") -> Iterator[str]:
 def test_every_setting_is_explained_and_no_other() -> None:
     explained = {word for row in rows(OPERATIONS, after="## Settings") for word in words_of(row[0])}
     assert explained == set(keys_of(settings._File))
+
+
+def test_every_key_of_the_signer_s_policy_is_explained() -> None:
+    explained = {
+        word.split(".")[0] for row in rows(OPERATIONS, after="## The signer's policy") for word in words_of(row[0])
+    }
+    assert explained == {field.name for field in msgspec.structs.fields(policy_file._File)}
+    purposes = next(row for row in rows(OPERATIONS, after="## The signer's policy") if row[0] == "`purposes`")
+    assert set(words_of(purposes[1])) == set(Purpose)
 
 
 def test_every_variable_of_the_environment_is_explained() -> None:

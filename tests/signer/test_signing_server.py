@@ -114,7 +114,7 @@ async def test_PAY_36_a_killed_signer_has_forgotten_nothing(start: Start, folder
 async def test_a_policy_that_is_not_there_allows_nothing(start: Start, folder: Path, ring: KeyRing) -> None:
     (folder / "policy.toml").unlink()
     start()
-    with pytest.raises(SignerRefused, match="cannot sign for the tron family yet"):
+    with pytest.raises(SignerRefused, match="not a plan for tron"):
         await SignerClient(folder).sign(payout(ring), PLAN)
     standing = await SignerClient(folder).standing()
     assert (standing.mode, standing.operators, standing.cold) == ("live", (), {})

@@ -96,6 +96,10 @@ class ChainError(Exception):
     """The network could not be read: no answer is trusted, nothing is skipped, the caller tries again later."""
 
 
+class EndpointFailed(ChainError):
+    """An endpoint gave no usable answer: transport, status, malformed content, or it rests after failures."""
+
+
 class NotEnoughAnswers(ChainError):
     """Fewer independent endpoints answered alike than the quorum asks for (it never shrinks)."""
 

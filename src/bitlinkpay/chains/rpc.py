@@ -8,15 +8,14 @@ from typing import Self
 
 import msgspec
 
-from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.base import ChainError, EndpointFailed
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.transport import (
     AnswerTooLarge,
     Endpoint,
-    EndpointFailed,
     NoAnswerInTime,
     StatusRefused,
     Transport,
-    printable,
 )
 
 _CLIENT_ERROR = 400

@@ -17,22 +17,17 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 
-from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.base import EndpointFailed
 from bitlinkpay.chains.pacing import Breaker, Pace
 from bitlinkpay.core.errors import Invalid
 
 _SECOND_NS = 1_000_000_000
 _HINT_BYTES = 4096
-_MESSAGE_CHARS = 160
 _OK, _TOO_LARGE, _TOO_MANY = 200, 413, 429
 _RETRY_AFTER = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 JSON: Final = MappingProxyType({"content-type": "application/json"})
 """The headers of a request without a key."""
-
-
-class EndpointFailed(ChainError):
-    """An endpoint gave no usable answer: transport, status, malformed content, or it rests after failures."""
 
 
 class AnswerTooLarge(EndpointFailed):
@@ -55,11 +50,6 @@ class StatusRefused(EndpointFailed):
         super().__init__(f"{label}: HTTP {status}")
         self.status = status
         self.body = body
-
-
-def printable(text: str) -> str:
-    """Return foreign text fit for one log line: printable characters only, cut short."""
-    return "".join(c if c.isprintable() else "?" for c in text[:_MESSAGE_CHARS])
 
 
 def _is_http(url: str) -> bool:

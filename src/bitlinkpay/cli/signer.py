@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.signer_views import check_policy, show_audit, show_policy, show_status, verify_audit
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer import hardening, server, service
+from bitlinkpay.signer.policy.file import POLICY_FILE
 from bitlinkpay.signer.policy.template import write_template
 from bitlinkpay.signer.sealing import PASSPHRASE_VARIABLE, Unlock, choose_unlock, create_key_file, from_key_file
 from bitlinkpay.supervisor import READY_LINE
@@ -30,7 +32,14 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     restore = actions.add_parser("restore", help="make the signer of this deployment from a backup")
     restore.add_argument("file", type=Path)
     restore.add_argument("--file-key", type=Path, default=None, help="opens the backup, where it is another")
-    actions.add_parser("status", help="what the folder shows without being opened")
+    actions.add_parser("status", help="what the folder shows without being opened, and where a running signer stands")
+    policy = actions.add_parser("policy", help="show what may be signed | check a policy file")
+    policy.add_argument("view", choices=["show", "check"])
+    policy.add_argument("file", type=Path, nargs="?", help="else the one of this deployment's signer")
+    audit = actions.add_parser("audit", help="what was signed and refused")
+    audit.add_argument("--last", type=int, default=20, metavar="N", help="the newest N records")
+    audit.add_argument("--verify", action="store_true", help="check every record against the one before")
+    audit.add_argument("--anchor", default="", metavar="SEQ:HASH", help="with --verify: a head noted down earlier")
     actions.add_parser("serve", help="run the signer process")
     for action in actions.choices.values():
         add_data_dir(action)
@@ -63,8 +72,15 @@ def _act(settings: Settings, given: argparse.Namespace) -> int:
             ring = service.restore(folder, unlock, given.file, source, now=now)
             write_template(folder, settings.mode, settings.registry_paths)
             show({"fingerprint": ring.fingerprint, "folder": str(folder)}, as_json=given.json)
+        case "policy":
+            view = show_policy if given.view == "show" else check_policy
+            view(given.file or folder / POLICY_FILE, as_json=given.json)
+        case "audit" if given.verify:
+            return verify_audit(folder, given.anchor, as_json=given.json)
+        case "audit":
+            show_audit(folder, last=given.last, as_json=given.json)
         case _:
-            show(service.status(folder), as_json=given.json)
+            show_status(folder, as_json=given.json)
     return 0
 
 

@@ -34,6 +34,7 @@ class Purpose(StrEnum):
 
     SEED = "seed"
     BACKUP = "backup"
+    OPERATOR = "operator"  # an operator's own key, which approves payments
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +114,21 @@ def create_key_file(path: Path) -> None:
     write_new(path, os.urandom(32).hex().encode() + b"\n")
 
 
-def choose_unlock(environment: MutableMapping[str, str], key_file: Path | None) -> Unlock:
+def choose_unlock(
+    environment: MutableMapping[str, str], key_file: Path | None, *, variable: str = PASSPHRASE_VARIABLE
+) -> Unlock:
     """Take the key file, or else the passphrase of the environment, which is removed from there.
 
     Raises:
         BadUnlock: neither or both are given, or what is given has not the required form.
     """
-    passphrase = environment.pop(PASSPHRASE_VARIABLE, "")
+    passphrase = environment.pop(variable, "")
     if key_file is not None and passphrase:
-        raise BadUnlock(f"give a key file or {PASSPHRASE_VARIABLE}, not both")
+        raise BadUnlock(f"give a key file or {variable}, not both")
     if key_file is not None:
         return from_key_file(key_file)
     if not passphrase:
-        raise BadUnlock(f"set {PASSPHRASE_VARIABLE} or name a key file")
+        raise BadUnlock(f"set {variable} or name a key file")
     return from_passphrase(passphrase)
 
 

@@ -107,6 +107,10 @@ class Signer:
                 assert_never(request)
         return reply
 
+    def notice(self) -> str:
+        """Return what everybody who runs the platform should know at a start, "" for nothing."""
+        return standing(self._room, waiting=0).cold_change
+
     def _pool(self, first: int, count: int) -> PoolReply:
         if not (0 < count <= MOST_ADDRESSES and 0 <= first <= HIGHEST_INDEX - count):
             raise SignerRefused(f"ask for 1 to {MOST_ADDRESSES} addresses at indexes below 2^31")
@@ -150,6 +154,8 @@ def run(folder: Path, unlock: Unlock, *, ready: Callable[[], None]) -> None:
     selftest.run()
     with folder_lock(folder):
         signer = Signer.open(folder, unlock)
+        if notice := signer.notice():
+            sys.stderr.write(f"signer: cold list: {notice}\n")
         asyncio.run(_serve_until_signal(folder, signer, ready))
 
 

@@ -11,13 +11,16 @@ from tests.chains.evm.rows import coin, network, token
 from tests.nodes.anvil import Anvil, Contract
 from tests.nodes.proxy import Edit, Mode, Proxy, RpcError
 
-from bitlinkpay.chains.base import Block, ChainError, ForkedBlock, GapError, NotEnoughAnswers
+from bitlinkpay.chains.base import Block, ChainError, EndpointFailed, ForkedBlock, GapError, NotEnoughAnswers
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.access import EvmOptions
 from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.proof import Unproven
 from bitlinkpay.chains.evm.reader import Proof
-from bitlinkpay.chains.transport import AnswerTooLarge, Endpoint, EndpointFailed
+from bitlinkpay.chains.transport import (
+    AnswerTooLarge,
+    Endpoint,
+)
 
 OURS = parse("0x" + "a1" * 20)
 Three = tuple[Proxy, Proxy, Proxy]

@@ -9,9 +9,19 @@ from tests.chains.tron.network import TronNet, block_id_of, tree_root_of
 from tests.chains.tron.rows import coin, network, token
 from tests.chains.tron.wallets import Payer
 
-from bitlinkpay.chains.base import ChainError, FateState, ForkedBlock, GapError, NotEnoughAnswers, WrongChain
+from bitlinkpay.chains.base import (
+    ChainError,
+    EndpointFailed,
+    FateState,
+    ForkedBlock,
+    GapError,
+    NotEnoughAnswers,
+    WrongChain,
+)
 from bitlinkpay.chains.token import TokenProbe, objections
-from bitlinkpay.chains.transport import Endpoint, EndpointFailed
+from bitlinkpay.chains.transport import (
+    Endpoint,
+)
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.chains.tron.node import Api, TronNode
 from bitlinkpay.chains.tron.proof import Unproven

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from bitlinkpay.chains.transport import EndpointFailed
+from bitlinkpay.chains.base import EndpointFailed
 
 HEADER_BYTES: Final = 80
 HASH_BYTES: Final = 32

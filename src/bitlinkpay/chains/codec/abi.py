@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bitlinkpay.chains.transport import printable
+from bitlinkpay.chains.codec.text import printable
 
 WORD_BYTES: Final = 32
 _SMALL_MAX = 255

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from bitlinkpay.chains.transport import EndpointFailed
+from bitlinkpay.chains.base import EndpointFailed
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}", re.ASCII)
 HASH_BYTES = 32

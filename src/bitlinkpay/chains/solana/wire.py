@@ -10,8 +10,8 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from bitlinkpay.chains.base import EndpointFailed
 from bitlinkpay.chains.codec.solana import unbase58
-from bitlinkpay.chains.transport import EndpointFailed
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Slot = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]

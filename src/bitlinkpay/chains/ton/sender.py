@@ -14,7 +14,8 @@ from typing import Final
 
 import msgspec
 
-from bitlinkpay.chains.base import FateState
+from bitlinkpay.chains.base import EndpointFailed, FateState
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.http_json import HttpJson
 from bitlinkpay.chains.outgoing import (
     Broadcast,
@@ -40,7 +41,9 @@ from bitlinkpay.chains.ton.plan import PAYMENTS_MAX, TonPlan, messages
 from bitlinkpay.chains.ton.reader import backwards, block_ref
 from bitlinkpay.chains.ton.tracing import Trace, Unfinished
 from bitlinkpay.chains.ton.wire import Malformed, RawTransaction, canonical_address, canonical_hash
-from bitlinkpay.chains.transport import EndpointFailed, StatusRefused, printable
+from bitlinkpay.chains.transport import (
+    StatusRefused,
+)
 from bitlinkpay.core.assets import Asset
 
 SKEW: Final = timedelta(minutes=1)  # by how much the clocks of shards may be apart

@@ -4,11 +4,11 @@ from typing import Final
 
 import msgspec
 
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.ton import getter
 from bitlinkpay.chains.ton.node import TonNode, decoder_of
 from bitlinkpay.chains.ton.wire import Malformed, canonical_address, canonical_hash
-from bitlinkpay.chains.transport import printable
 from bitlinkpay.core.assets import Asset
 
 _DECIMALS_MAX = 255

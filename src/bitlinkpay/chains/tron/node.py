@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bitlinkpay.chains.base import BlockRef, ChainError, GapError, WrongChain
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.codec.tron import to_bytes
 from bitlinkpay.chains.http_json import HttpJson
-from bitlinkpay.chains.transport import Endpoint, StatusRefused, printable
+from bitlinkpay.chains.transport import Endpoint, StatusRefused
 from bitlinkpay.chains.tron.sealed import Sealed, seal, stand
 from bitlinkpay.chains.tron.wire import (
     ACCOUNT,

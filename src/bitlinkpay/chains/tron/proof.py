@@ -10,7 +10,7 @@ The rules: java-tron's `BlockCapsule.getBlockId` and `calcMerkleRoot`, `MerkleTr
 from collections.abc import Sequence
 from hashlib import sha256
 
-from bitlinkpay.chains.transport import EndpointFailed
+from bitlinkpay.chains.base import EndpointFailed
 from bitlinkpay.chains.tron.protobuf import data, message, number
 from bitlinkpay.chains.tron.wire import ADDRESS_BYTES, HASH_BYTES, HeaderData, RawBlock, RawTransaction, Result, unhex
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bitlinkpay.chains.base import ChainError
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.codec.tron import to_bytes
 from bitlinkpay.chains.outgoing import (
     Broadcast,
@@ -27,7 +28,6 @@ from bitlinkpay.chains.outgoing import (
     Unspent,
     Wallet,
 )
-from bitlinkpay.chains.transport import printable
 from bitlinkpay.chains.tron.access import TronAccess
 from bitlinkpay.chains.tron.build import ENERGY, SIGNATURE_BYTES, TRANSFER, build, signed_bytes, transfer_arguments
 from bitlinkpay.chains.tron.fees import Cost, Prices, prices_of, stake_for

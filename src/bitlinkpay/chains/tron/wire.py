@@ -11,8 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from bitlinkpay.chains.base import BlockRef
-from bitlinkpay.chains.transport import EndpointFailed
+from bitlinkpay.chains.base import BlockRef, EndpointFailed
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 HASH_BYTES: Final = 32

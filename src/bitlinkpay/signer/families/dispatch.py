@@ -1,5 +1,6 @@
 """Which plan belongs to which network, what makes two plans exclude each other, and who signs: the one closed list."""
 
+from hashlib import sha256
 from typing import assert_never
 
 import msgspec
@@ -7,13 +8,15 @@ import msgspec
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.outgoing import Intent, Signed
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.ton.plan import TonPlan
+from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.mode import Mode
-from bitlinkpay.signer.families import evm, simulated
+from bitlinkpay.signer.families import evm, simulated, ton, tron
 from bitlinkpay.signer.families.keys import Keys
 from bitlinkpay.signer.problems import PlanMismatch
 
-Plan = SimulatedPlan | EvmPlan
+Plan = SimulatedPlan | EvmPlan | TonPlan | TronPlan
 
 
 def read_plan(mode: Mode, network: Network, text: bytes) -> Plan:
@@ -35,6 +38,10 @@ def place(plan: Plan) -> str:
             return f"number {plan.number}"
         case EvmPlan():
             return f"nonce {plan.nonce}"
+        case TonPlan():  # a number that is used again later is taken again once the wallet has forgotten the first
+            return f"number {plan.number} of {plan.created_at}"
+        case TronPlan():  # any two may both be put into a block
+            return sha256(msgspec.json.encode(plan)).hexdigest()
         case _:
             assert_never(plan)
 
@@ -51,6 +58,10 @@ def sign(intent: Intent, plan: Plan, keys: Keys) -> Signed:
             return simulated.sign(intent, plan, keys)
         case EvmPlan():
             return evm.sign(intent, plan, keys)
+        case TonPlan():
+            return ton.sign(intent, plan, keys)
+        case TronPlan():
+            return tron.sign(intent, plan, keys)
         case _:
             assert_never(plan)
 
@@ -58,6 +69,12 @@ def sign(intent: Intent, plan: Plan, keys: Keys) -> Signed:
 def _plan_type(mode: Mode, network: Network) -> type[Plan]:
     if mode is Mode.SANDBOX:
         return SimulatedPlan
-    if network.family is Family.EVM:
-        return EvmPlan
-    raise PlanMismatch(f"this release cannot sign for the {network.family} family yet")
+    match network.family:
+        case Family.EVM:
+            return EvmPlan
+        case Family.TON:
+            return TonPlan
+        case Family.TRON:
+            return TronPlan
+        case family:
+            raise PlanMismatch(f"this release cannot sign for the {family} family yet")
