@@ -45,7 +45,7 @@ async def test_NODE_01_a_block_that_a_node_alters_is_refused(kernel, chains, cha
 
 
 async def forget_failures(chain: BitcoinChain) -> None:
-    for node in chain._nodes:
+    for node in chain.nodes:
         node.rpc.breaker.succeeded()
 
 

@@ -48,7 +48,10 @@ class BitcoinOptions:
 
 
 class BitcoinChain:
-    """One Bitcoin network. See `chains.base.Chain` and `chains.outputs.OutputChain` for what each method promises."""
+    """One Bitcoin network. See `chains.base.Chain` and `chains.outputs.OutputChain` for what each method promises.
+
+    `nodes`, `quorum`, `reader` and `lookup` are for the family's own `BitcoinSender`.
+    """
 
     def __init__(
         self,
@@ -71,17 +74,17 @@ class BitcoinChain:
         self.network = network
         self._asset = assets[0].id
         self._prefixes = prefixes_of(network)
-        self._nodes = [BitcoinNode(JsonRpc(endpoint), network) for endpoint in endpoints]
-        self._quorum = Quorum(self._nodes, quorum, patience=options.patience)
+        self.nodes = [BitcoinNode(JsonRpc(endpoint), network) for endpoint in endpoints]
+        self.quorum = Quorum(self.nodes, quorum, patience=options.patience)
         self._tip_age_max = options.tip_age_max
         self._now = now
         depth = network.confirmations - 1
-        self._finality = Finality(self._quorum, lambda node: node.view(depth), BitcoinNode.find_ref)
-        self._reader = BlockReader(self._quorum, range_max=options.range_max)
-        self._lookup = Lookup(self._quorum, self._reader)
-        self._payers = PayerReader(self._quorum, self._prefixes)
+        self._finality = Finality(self.quorum, lambda node: node.view(depth), BitcoinNode.find_ref)
+        self.reader = BlockReader(self.quorum, range_max=options.range_max)
+        self.lookup = Lookup(self.quorum, self.reader)
+        self._payers = PayerReader(self.quorum, self._prefixes)
         self._search = unspent.Search(network, endpoints, quorum, self._prefixes)
-        self._mempool = Mempool(self._quorum)
+        self._mempool = Mempool(self.quorum)
 
     async def head(self) -> Head:
         """Return the newest block and the one that the network's count of confirmations makes final.
@@ -96,7 +99,7 @@ class BitcoinChain:
 
     async def block_hash(self, height: int) -> str | None:
         """Return the hash at a height that the quorum agrees on, None if they agree that no block stands there yet."""
-        return await self._quorum.agree(lambda node: node.hash_at(height))
+        return await self.quorum.agree(lambda node: node.hash_at(height))
 
     async def scan(self, first: int, last: int) -> Sequence[Block]:
         """Return a non-empty prefix of the blocks `first..last`, contiguous, whole and confirmed by the quorum.
@@ -105,7 +108,7 @@ class BitcoinChain:
             GapError, ForkedBlock, NotEnoughAnswers, ChainError: nothing of the range may be used.
         """
         assert 0 <= first <= last, f"no range: {first}..{last}"
-        return await self._reader.read(
+        return await self.reader.read(
             first, last, lambda block, height: read_transfers_of(block, height, self._asset, self._prefixes)
         )
 
@@ -130,7 +133,7 @@ class BitcoinChain:
         txid = txid.lower()
         if not TXID.fullmatch(txid):
             raise Invalid("a Bitcoin transaction id is 64 hex digits", param="txid")
-        found = await self._lookup.find(txid)
+        found = await self.lookup.find(txid)
         if isinstance(found, bool):
             return Fate(FateState.PENDING if found else FateState.UNKNOWN)
         transfers = tuple(read_transfers(found.transaction, self._asset, self._prefixes))
@@ -148,7 +151,7 @@ class BitcoinChain:
         """Say of each output whether the nodes' own state holds it as it was seen: one call each and operator."""
         if not places:
             return []
-        return await self._quorum.agree(lambda node: unspent.are_unspent(node, places, self._prefixes))
+        return await self.quorum.agree(lambda node: unspent.are_unspent(node, places, self._prefixes))
 
     async def payers(self, place: Place) -> Sequence[str]:
         """Return whose money the transaction spent, see `PayerReader`."""
@@ -161,10 +164,10 @@ class BitcoinChain:
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for the height of its newest block."""
-        return await asyncio.gather(*(self._status(node) for node in self._nodes))
+        return await asyncio.gather(*(self._status(node) for node in self.nodes))
 
     async def _status(self, node: BitcoinNode) -> EndpointStatus:
-        doubt = self._quorum.doubt_about(node)
+        doubt = self.quorum.doubt_about(node)
         try:
             height = await node.height()
         except ChainError as error:
@@ -173,6 +176,6 @@ class BitcoinChain:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for node in self._nodes:
+        for node in self.nodes:
             await node.rpc.aclose()
         await self._search.aclose()
