@@ -8,14 +8,13 @@ import msgspec
 
 from bitlinkpay.chains.bitcoin.node import BitcoinNode, decode
 from bitlinkpay.chains.bitcoin.unspent import units_of
-from bitlinkpay.chains.bitcoin.weight import RELAY_RATE
+from bitlinkpay.chains.bitcoin.weight import RATE_MAX, RELAY_RATE
 from bitlinkpay.chains.bitcoin.wire import Malformed
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import Call, CallRefused
 
 log = logging.getLogger(__name__)
 
-RATE_MAX: Final = 1_000_000  # sat per 1,000 vB: 1,000 sat/vB, more than any day of Bitcoin's history asked for long
 RATE_UNKNOWN: Final = 10_000  # where no node has an estimate: 10 sat/vB, and a bump later where that is too little
 TARGET_BLOCKS: Final = 3
 _SATOSHI: Final = Decimal("0.00000001")

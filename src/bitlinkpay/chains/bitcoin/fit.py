@@ -7,10 +7,9 @@ from typing import Final
 from bitlinkpay.chains.bitcoin.build import outputs_of
 from bitlinkpay.chains.bitcoin.coins import INPUTS_MAX
 from bitlinkpay.chains.bitcoin.drafting import FEE_SHARE
-from bitlinkpay.chains.bitcoin.fees import RATE_MAX
 from bitlinkpay.chains.bitcoin.plan import BitcoinPlan, payments_out
 from bitlinkpay.chains.bitcoin.script import prefixes_of
-from bitlinkpay.chains.bitcoin.weight import RELAY_RATE, dust_of, fee_at, vsize
+from bitlinkpay.chains.bitcoin.weight import RATE_MAX, RELAY_RATE, dust_of, fee_at, vsize
 from bitlinkpay.chains.bitcoin.wire import UNITS_MAX, Output
 from bitlinkpay.chains.outgoing import Intent, Purpose
 from bitlinkpay.core.assets import Asset, Network

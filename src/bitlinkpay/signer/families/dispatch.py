@@ -5,6 +5,7 @@ from typing import assert_never
 
 import msgspec
 
+from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.outgoing import Intent, Signed
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
@@ -12,11 +13,11 @@ from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.mode import Mode
-from bitlinkpay.signer.families import evm, simulated, ton, tron
+from bitlinkpay.signer.families import bitcoin, evm, simulated, ton, tron
 from bitlinkpay.signer.families.keys import Keys
 from bitlinkpay.signer.problems import PlanMismatch
 
-Plan = SimulatedPlan | EvmPlan | TonPlan | TronPlan
+Plan = SimulatedPlan | EvmPlan | BitcoinPlan | TonPlan | TronPlan
 
 
 def read_plan(mode: Mode, network: Network, text: bytes) -> Plan:
@@ -38,6 +39,8 @@ def place(plan: Plan) -> str:
             return f"number {plan.number}"
         case EvmPlan():
             return f"nonce {plan.nonce}"
+        case BitcoinPlan():
+            return "outputs " + " ".join(sorted(f"{spent.txid}:{spent.vout}" for spent in plan.inputs))
         case TonPlan():  # a number that is used again later is taken again once the wallet has forgotten the first
             return f"number {plan.number} of {plan.created_at}"
         case TronPlan():  # any two may both be put into a block
@@ -58,6 +61,8 @@ def sign(intent: Intent, plan: Plan, keys: Keys) -> Signed:
             return simulated.sign(intent, plan, keys)
         case EvmPlan():
             return evm.sign(intent, plan, keys)
+        case BitcoinPlan():
+            return bitcoin.sign(intent, plan, keys)
         case TonPlan():
             return ton.sign(intent, plan, keys)
         case TronPlan():
@@ -72,6 +77,8 @@ def _plan_type(mode: Mode, network: Network) -> type[Plan]:
     match network.family:
         case Family.EVM:
             return EvmPlan
+        case Family.BITCOIN:
+            return BitcoinPlan
         case Family.TON:
             return TonPlan
         case Family.TRON:
