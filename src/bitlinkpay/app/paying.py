@@ -10,6 +10,9 @@ from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Sender
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
+from bitlinkpay.chains.ton.chain import TonChain
+from bitlinkpay.chains.ton.plan import TonPlan
+from bitlinkpay.chains.ton.sender import TonSender
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
@@ -41,6 +44,8 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
         case SimulatedChain():
             mempool = Mempool(platform.database, platform.registry)
             return Road(SimulatedSender(chain, mempool), SimulatedPlan)
+        case TonChain():
+            return Road(TonSender(chain, platform.registry.assets_of(chain.network.id)), TonPlan)
         case _:
             return None
 

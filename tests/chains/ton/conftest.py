@@ -133,15 +133,14 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(network: TonNetwork, chains: ChainMaker, usdt: Asset) -> AsyncIterator[Desk]:
+async def desk(network: TonNetwork, chains: ChainMaker, usdt: Asset) -> Desk:
     """Our wallet, deployed, with 1,000 TON and 1,000,000 USDT."""
     chain = chains(assets=[usdt])
     sender = TonSender(chain, [coin(), usdt])
     made = Desk(network, chain, sender, {"ton-ton": coin(), usdt.id: usdt})
     await made.deploy()
     await network.fund(OURS, usdt, 10**12)
-    yield made
-    await sender.aclose()
+    return made
 
 
 def payment(asset: str, target: str, units: int, tag: str = "") -> Payment:

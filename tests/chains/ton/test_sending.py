@@ -43,7 +43,6 @@ async def test_the_first_request_brings_the_wallet_to_the_chain(network: TonNetw
     assert (await sender.lane(WALLET)).is_ready
     assert await network.balance(coin(), OURS) == TON - done.fee_units
     assert 0 < done.fee_units < TON // 100
-    await sender.aclose()
 
 
 async def test_one_payment_of_coins_with_a_memo(desk: Desk) -> None:
@@ -301,7 +300,6 @@ async def test_a_request_is_not_dead_because_one_node_hides_it(desk: Desk, proxi
     blind = TonSender(chains(proxies[0].url, assets=[usdt]), [coin(), usdt])
     with pytest.raises(ChainError):
         await blind.is_dead(intent, plan, signed)
-    await blind.aclose()
 
 
 async def test_a_plan_is_not_outbid(desk: Desk) -> None:
@@ -338,7 +336,6 @@ async def test_PAY_23_an_address_that_loses_what_has_no_memo_is_not_paid_without
             await careful.quote(desk.intent(payment(asset, stranger(1), 5)))
         await careful.quote(desk.intent(payment(asset, stranger(1), 5, "7")))
         await careful.quote(desk.intent(payment(asset, stranger(2), 5)))
-    await careful.aclose()
 
 
 async def test_a_fee_above_the_intents_is_too_high(desk: Desk) -> None:
@@ -382,7 +379,6 @@ async def test_what_a_node_says_to_the_bytes(proxies: Three, chains: ChainMaker,
     proxies[0].raw, proxies[0].status = raw, status
     sender = TonSender(chains(proxies[0].url), [coin()])
     assert (await sender.broadcast(Signed("", b"bytes"))).sent is sent
-    await sender.aclose()
 
 
 async def test_one_node_that_takes_the_bytes_is_enough(desk: Desk, proxies: Three, chains: ChainMaker) -> None:
@@ -393,7 +389,6 @@ async def test_one_node_that_takes_the_bytes_is_enough(desk: Desk, proxies: Thre
     assert (await sender.broadcast(signed)).sent is Sent.ACCEPTED
     await desk.network.mine()
     assert (await desk.sender.outcome(intent, plan, signed)).delivered == (True,)
-    await sender.aclose()
 
 
 async def test_a_refused_message_does_not_keep_anyone_from_reading(desk: Desk) -> None:
@@ -416,10 +411,8 @@ async def test_outcomes_need_the_quorum(desk: Desk, proxies: Three, chains: Chai
     both = TonSender(chains(proxies[0].url, proxies[1].url, assets=[usdt], quorum=2), [coin(), usdt])
     with pytest.raises(ChainError):
         await both.outcome(intent, plan, signed)
-    await both.aclose()
     three = TonSender(chains(*(proxy.url for proxy in proxies), assets=[usdt], quorum=2), [coin(), usdt])
     assert (await three.outcome(intent, plan, signed)).delivered == (True,)
-    await three.aclose()
 
 
 async def test_another_wallets_transaction_under_our_id_is_not_believed(
@@ -439,6 +432,5 @@ async def test_another_wallets_transaction_under_our_id_is_not_believed(
     sender = TonSender(chains(proxies[0].url), [coin()])
     with pytest.raises(ChainError, match="another wallet"):
         await sender.outcome(intent, plan, signed)
-    await sender.aclose()
     assert keys_of(coin()).private_key(WALLET) == KEY
     assert timedelta(seconds=TIMEOUT_S) == timedelta(hours=1)

@@ -29,7 +29,7 @@ from bitlinkpay.core.assets import Network
 T = TypeVar("T")
 Query = Sequence[tuple[str, str]]
 
-KEY_HEADER: Final = "X-API-Key"
+_KEY_HEADER = "X-API-Key"
 PAGE: Final = 256  # transactions in one answer: the API's own limit is 1,000
 HEADERS_SPARE: Final = 8  # blocks of one second may come in any order: ask for more than are needed
 _MASTER = (("workchain", str(MASTERCHAIN)), ("shard", "8000000000000000"))  # the masterchain is never split
@@ -69,7 +69,8 @@ class TonNode:
     """An endpoint of one TON network: the base of API v3, such as `https://toncenter.com/api/v3`."""
 
     def __init__(self, endpoint: Endpoint, network: Network) -> None:
-        self.http = HttpJson(endpoint, key_header=KEY_HEADER)
+        self.http = HttpJson(endpoint, key_header=_KEY_HEADER)
+        self.door = HttpJson(endpoint, key_header=_KEY_HEADER)  # what is said to our messages is no reason not to read
         self._network = network
         self._identified = 0
 
@@ -91,6 +92,7 @@ class TonNode:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.http.aclose()
+        await self.door.aclose()
 
     async def get(self, path: str, query: Query, decoder: "msgspec.json.Decoder[T]") -> T:
         """Ask for a path; whenever a connection was opened meanwhile, the network is checked before it is believed.
@@ -129,7 +131,7 @@ class TonNode:
             return ""
         old = replace(endpoint, url=address.rstrip("/").removesuffix("3") + "2" + question + query)
         try:
-            async with HttpJson(old, key_header=KEY_HEADER) as http:
+            async with HttpJson(old, key_header=_KEY_HEADER) as http:
                 answer = await http.get("/getMasterchainInfo", (), _OLD_INFO)
         except StatusRefused as error:
             if error.status in _NOT_SERVED:

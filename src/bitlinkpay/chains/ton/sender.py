@@ -16,7 +16,6 @@ import msgspec
 
 from bitlinkpay.chains.base import EndpointFailed, FateState
 from bitlinkpay.chains.codec.text import printable
-from bitlinkpay.chains.http_json import HttpJson
 from bitlinkpay.chains.outgoing import (
     Broadcast,
     CannotPlan,
@@ -36,7 +35,7 @@ from bitlinkpay.chains.ton import fees
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.highload import SELF_UNITS, TIMEOUT_S
 from bitlinkpay.chains.ton.history import height_of, is_committed
-from bitlinkpay.chains.ton.node import KEY_HEADER, TonNode, decoder_of
+from bitlinkpay.chains.ton.node import TonNode, decoder_of
 from bitlinkpay.chains.ton.plan import PAYMENTS_MAX, TonPlan, messages
 from bitlinkpay.chains.ton.reader import backwards, block_ref
 from bitlinkpay.chains.ton.tracing import Trace, Unfinished
@@ -85,13 +84,6 @@ class TonSender:
         self._quorum = chain.quorum
         self._assets = {asset.id: asset for asset in assets}
         self._memo_required = frozenset(memo_required)
-        # Doors of their own: what a node says to a message is no reason to rest from reading.
-        self._doors = [HttpJson(node.http.endpoint, key_header=KEY_HEADER) for node in self._quorum.voters]
-
-    async def aclose(self) -> None:
-        """Close its own connections."""
-        for door in self._doors:
-            await door.aclose()
 
     def payments_max(self, asset: Asset, purpose: Purpose) -> int:
         """Return how many payments one request carries; there is nothing to sweep on TON."""
@@ -167,7 +159,7 @@ class TonSender:
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the message to every endpoint; safe to repeat for ever."""
-        answers = await asyncio.gather(*(_hand_over(door, signed) for door in self._doors))
+        answers = await asyncio.gather(*(_hand_over(node, signed) for node in self._quorum.voters))
         for wanted in (Sent.ACCEPTED, Sent.REFUSED):
             for answer in answers:
                 if answer.sent is wanted:
@@ -222,11 +214,11 @@ async def _active(node: TonNode, accounts: Sequence[str]) -> frozenset[str]:
     return frozenset(account for account, state in states.items() if state.status == _ACTIVE)
 
 
-async def _hand_over(door: HttpJson, signed: Signed) -> Broadcast:
+async def _hand_over(node: TonNode, signed: Signed) -> Broadcast:
     try:
-        await door.post("/message", {"boc": b64encode(signed.raw).decode()}, _TAKEN)
+        await node.door.post("/message", {"boc": b64encode(signed.raw).decode()}, _TAKEN)
     except StatusRefused as error:
-        door.breaker.succeeded()  # it works: the next message may be one that it takes
+        node.door.breaker.succeeded()  # it works: the next message may be one that it takes
         return Broadcast(Sent.REFUSED, _reason(error))
     except EndpointFailed as error:
         return Broadcast(Sent.UNCLEAR, str(error))
