@@ -164,6 +164,8 @@ class Outcome:
         delivered: per payment of the intent whether it arrived; decided once `state` is `FINAL` or `FAILED`,
             else empty.
         txid: the id under which it was found, which a malleable network may have changed.
+        returned_units: native units that the network gave back to `payer` (Solana: the rent of accounts that a sweep
+            closed); not taken off `fee_units`.
     """
 
     state: FateState
@@ -171,6 +173,7 @@ class Outcome:
     block: BlockRef | None = None
     fee_units: int = 0
     delivered: tuple[bool, ...] = ()
+    returned_units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
