@@ -13,6 +13,9 @@ from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.ton.sender import TonSender
+from bitlinkpay.chains.solana.chain import SolanaChain
+from bitlinkpay.chains.solana.plan import SolanaPlan
+from bitlinkpay.chains.solana.sender import SolanaSender
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
@@ -46,6 +49,8 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
             return Road(SimulatedSender(chain, mempool), SimulatedPlan)
         case TonChain():
             return Road(TonSender(chain, platform.registry.assets_of(chain.network.id)), TonPlan)
+        case SolanaChain():
+            return Road(SolanaSender(chain, platform.registry.assets_of(chain.network.id)), SolanaPlan)
         case _:
             return None
 

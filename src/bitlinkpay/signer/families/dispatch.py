@@ -9,15 +9,16 @@ from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.outgoing import Intent, Signed
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.solana.plan import SolanaPlan
 from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.mode import Mode
-from bitlinkpay.signer.families import bitcoin, evm, simulated, ton, tron
+from bitlinkpay.signer.families import bitcoin, evm, simulated, solana, ton, tron
 from bitlinkpay.signer.families.keys import Keys
 from bitlinkpay.signer.problems import PlanMismatch
 
-Plan = SimulatedPlan | EvmPlan | BitcoinPlan | TonPlan | TronPlan
+Plan = SimulatedPlan | EvmPlan | BitcoinPlan | SolanaPlan | TonPlan | TronPlan
 
 
 def read_plan(mode: Mode, network: Network, text: bytes) -> Plan:
@@ -43,7 +44,7 @@ def place(plan: Plan) -> str:
             return "outputs " + " ".join(sorted(f"{spent.txid}:{spent.vout}" for spent in plan.inputs))
         case TonPlan():  # a number that is used again later is taken again once the wallet has forgotten the first
             return f"number {plan.number} of {plan.created_at}"
-        case TronPlan():  # any two may both be put into a block
+        case SolanaPlan() | TronPlan():  # any two may both be put into a block
             return sha256(msgspec.json.encode(plan)).hexdigest()
         case _:
             assert_never(plan)
@@ -67,6 +68,8 @@ def sign(intent: Intent, plan: Plan, keys: Keys) -> Signed:
             return ton.sign(intent, plan, keys)
         case TronPlan():
             return tron.sign(intent, plan, keys)
+        case SolanaPlan():
+            return solana.sign(intent, plan, keys)
         case _:
             assert_never(plan)
 
@@ -83,5 +86,7 @@ def _plan_type(mode: Mode, network: Network) -> type[Plan]:
             return TonPlan
         case Family.TRON:
             return TronPlan
+        case Family.SOLANA:
+            return SolanaPlan
         case family:
             raise PlanMismatch(f"this release cannot sign for the {family} family yet")
