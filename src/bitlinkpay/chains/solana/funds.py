@@ -11,9 +11,8 @@ from bitlinkpay.chains.outgoing import CannotPlan, Intent, LacksGas, Purpose
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.accounts import TOKEN_ACCOUNT_BYTES, read_token_account
 from bitlinkpay.chains.solana.node import SolanaNode
-from bitlinkpay.chains.solana.programs import associated
+from bitlinkpay.chains.solana.programs import associated, program_of
 from bitlinkpay.chains.solana.recipients import read_accounts
-from bitlinkpay.chains.solana.transfers import program_of
 from bitlinkpay.chains.solana.wire import NUMBER, Account
 from bitlinkpay.core.assets import Asset
 

@@ -15,8 +15,7 @@ from bitlinkpay.chains.solana.instructions import (
     transfer_tokens,
 )
 from bitlinkpay.chains.solana.message import TRANSACTION_BYTES_MAX, Instruction, Message, compose
-from bitlinkpay.chains.solana.programs import TOKEN
-from bitlinkpay.chains.solana.transfers import program_of
+from bitlinkpay.chains.solana.programs import TOKEN, program_of
 from bitlinkpay.core.assets import Asset, Network
 
 SIGNATURE_FEE: Final = 5_000  # lamports a signature (solana.com/docs/core/fees)

@@ -10,6 +10,8 @@ from types import MappingProxyType
 from typing import Final
 
 from bitlinkpay.chains.codec.solana import from_bytes, to_bytes
+from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.errors import Invalid
 
 SYSTEM: Final = "11111111111111111111111111111111"
 COMPUTE_BUDGET: Final = "ComputeBudget111111111111111111111111111111"
@@ -28,6 +30,17 @@ _BUMPS = range(255, -1, -1)
 _P = 2**255 - 19
 _D = -121665 * pow(121666, -1, _P) % _P
 _Y_BITS = 2**255 - 1
+
+
+def program_of(asset: Asset) -> str:
+    """Return the token program of an asset's standard.
+
+    Raises:
+        Invalid: no standard of Solana's.
+    """
+    if asset.standard not in STANDARDS:
+        raise Invalid(f"{asset.id}: write `standard` as one of {', '.join(STANDARDS)}", param="standard")
+    return STANDARDS[asset.standard]
 
 
 def is_on_curve(address: str) -> bool:

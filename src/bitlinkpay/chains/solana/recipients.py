@@ -12,9 +12,16 @@ from bitlinkpay.chains.outgoing import Intent
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.accounts import read_mint, read_token_account
 from bitlinkpay.chains.solana.node import FINALIZED, SolanaNode
-from bitlinkpay.chains.solana.programs import INCINERATOR, SYSTEM, TOKEN, TOKEN_2022, associated, is_on_curve
+from bitlinkpay.chains.solana.programs import (
+    INCINERATOR,
+    SYSTEM,
+    TOKEN,
+    TOKEN_2022,
+    associated,
+    is_on_curve,
+    program_of,
+)
 from bitlinkpay.chains.solana.state import ACCOUNTS_MAX
-from bitlinkpay.chains.solana.transfers import program_of
 from bitlinkpay.chains.solana.wire import ACCOUNTS, Account, Malformed
 from bitlinkpay.core.assets import Asset
 

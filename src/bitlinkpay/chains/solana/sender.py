@@ -35,11 +35,10 @@ from bitlinkpay.chains.solana.market import compute_limit, compute_price, simula
 from bitlinkpay.chains.solana.message import TRANSACTION_BYTES_MAX
 from bitlinkpay.chains.solana.node import SolanaNode
 from bitlinkpay.chains.solana.plan import COMPUTE_MAX, PAYING, SolanaPlan, build, fee_units, misfits
-from bitlinkpay.chains.solana.programs import TOKEN
+from bitlinkpay.chains.solana.programs import TOKEN, program_of
 from bitlinkpay.chains.solana.recipients import read_recipients
 from bitlinkpay.chains.solana.settlement import read_settlement
 from bitlinkpay.chains.solana.tracking import find_final, find_status
-from bitlinkpay.chains.solana.transfers import program_of
 from bitlinkpay.chains.transport import printable
 from bitlinkpay.core.assets import Asset
 

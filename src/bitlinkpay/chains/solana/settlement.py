@@ -6,8 +6,7 @@ from bitlinkpay.chains.base import GapError
 from bitlinkpay.chains.outgoing import Intent
 from bitlinkpay.chains.solana.calls import account_keys
 from bitlinkpay.chains.solana.plan import SolanaPlan
-from bitlinkpay.chains.solana.programs import associated
-from bitlinkpay.chains.solana.transfers import program_of
+from bitlinkpay.chains.solana.programs import associated, program_of
 from bitlinkpay.chains.solana.wire import Found, Malformed, Meta
 from bitlinkpay.core.assets import Asset
 

@@ -17,8 +17,7 @@ from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.accounts import read_token_account
 from bitlinkpay.chains.solana.calls import account_keys
 from bitlinkpay.chains.solana.node import FINALIZED, VERSION_MAX, SolanaNode
-from bitlinkpay.chains.solana.programs import associated
-from bitlinkpay.chains.solana.transfers import program_of
+from bitlinkpay.chains.solana.programs import associated, program_of
 from bitlinkpay.chains.solana.wire import ACCOUNTS, FOUND, MENTIONS, OWNED, Found, Malformed, Mention, checked_hash
 from bitlinkpay.core.assets import Asset
 

@@ -5,7 +5,7 @@ from hashlib import sha256
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.accounts import Mint, read_mint
 from bitlinkpay.chains.solana.node import FINALIZED, SolanaNode
-from bitlinkpay.chains.solana.transfers import program_of
+from bitlinkpay.chains.solana.programs import program_of
 from bitlinkpay.chains.solana.wire import ACCOUNT
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.core.assets import Asset

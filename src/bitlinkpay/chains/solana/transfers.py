@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from bitlinkpay.chains.base import Arrival, Block, BlockRef, GapError, Transfer
 from bitlinkpay.chains.solana.calls import Calls, account_keys, read_calls
-from bitlinkpay.chains.solana.programs import STANDARDS, is_associated
+from bitlinkpay.chains.solana.programs import is_associated, program_of
 from bitlinkpay.chains.solana.wire import (
     Header,
     Malformed,
@@ -28,7 +28,6 @@ from bitlinkpay.chains.solana.wire import (
     is_signature,
 )
 from bitlinkpay.core.assets import Asset
-from bitlinkpay.core.errors import Invalid
 
 _VERSIONS = frozenset({"legacy", 0, 1})
 
@@ -54,17 +53,6 @@ class Listing:
         self.by_mint: Mapping[str, ListedToken] = MappingProxyType(
             {asset.contract: ListedToken(asset, program_of(asset)) for asset in assets if not asset.is_native}
         )
-
-
-def program_of(asset: Asset) -> str:
-    """Return the token program of an asset's standard.
-
-    Raises:
-        Invalid: no standard of Solana's.
-    """
-    if asset.standard not in STANDARDS:
-        raise Invalid(f"{asset.id}: write `standard` as one of {', '.join(STANDARDS)}", param="standard")
-    return STANDARDS[asset.standard]
 
 
 @dataclass(slots=True)
