@@ -4,12 +4,12 @@ from base64 import b64encode
 from dataclasses import dataclass
 from typing import Final
 
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.message import Message, serialize
 from bitlinkpay.chains.solana.node import FINALIZED, SolanaNode
 from bitlinkpay.chains.solana.plan import COMPUTE_MAX
 from bitlinkpay.chains.solana.wire import PRIORITY_FEES, SIMULATED
-from bitlinkpay.chains.transport import printable
 
 _NO_SIGNATURE = bytes(64)
 _ADDRESSES_MAX = 128  # of one getRecentPrioritizationFees

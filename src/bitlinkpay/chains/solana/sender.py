@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bitlinkpay.chains.base import ChainError, FateState, GapError
+from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.outgoing import (
     Broadcast,
     CannotPlan,
@@ -39,7 +40,6 @@ from bitlinkpay.chains.solana.programs import TOKEN, program_of
 from bitlinkpay.chains.solana.recipients import read_recipients
 from bitlinkpay.chains.solana.settlement import read_settlement
 from bitlinkpay.chains.solana.tracking import find_final, find_status
-from bitlinkpay.chains.transport import printable
 from bitlinkpay.core.assets import Asset
 
 _PRICE_MIN: Final = 1_000

@@ -88,5 +88,5 @@ def _plan_type(mode: Mode, network: Network) -> type[Plan]:
             return TronPlan
         case Family.SOLANA:
             return SolanaPlan
-        case family:
-            raise PlanMismatch(f"this release cannot sign for the {family} family yet")
+        case _:
+            assert_never(network.family)
