@@ -10,12 +10,12 @@ from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Sender
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
-from bitlinkpay.chains.ton.chain import TonChain
-from bitlinkpay.chains.ton.plan import TonPlan
-from bitlinkpay.chains.ton.sender import TonSender
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.solana.plan import SolanaPlan
 from bitlinkpay.chains.solana.sender import SolanaSender
+from bitlinkpay.chains.ton.chain import TonChain
+from bitlinkpay.chains.ton.plan import TonPlan
+from bitlinkpay.chains.ton.sender import TonSender
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
