@@ -114,7 +114,7 @@ class Deployment:
     async def _follow(self, platform: Platform) -> None:
         chain = chains_of(platform.settings, platform.registry, platform.database, platform.ring)[NETWORK]
         same = {"database": platform.database, "registry": platform.registry, "chain": chain, "clock": platform.clock}
-        screener = Screening(platform.database, [self.lists], platform.clock)
+        screener = Screening([self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)
         watcher = Watcher(Parts(**same, payins=platform.payins, clearing=clearing, reconciling=reconciling))
         watcher._token = self.token

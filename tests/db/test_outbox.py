@@ -221,6 +221,24 @@ async def test_an_append_wakes_listeners_once_per_transaction(database: Database
     assert len(heard) == 2
 
 
+async def test_what_a_subscriber_has_done_already_is_handed_to_the_others_only(database: Database):
+    await take(database, "relay")
+    heard: list[str] = []
+    await database.listen(outbox.CHANNEL, heard.append)
+    await until(lambda: heard == [""])
+    alone, both = event("alone"), event("both")
+    async with database.transaction() as tx:
+        await outbox.append(tx, [alone], done_by="relay")
+    assert await take(database, "relay") == []
+    await take(database, "screening")  # made known now, it gets what is in the outbox
+    async with database.transaction() as tx:
+        await outbox.append(tx, [both], done_by="relay")
+    await until(lambda: len(heard) == 2)
+    assert await take(database, "screening") == [both]
+    assert await take(database, "relay") == []
+    assert len(heard) == 2, "nobody is woken when nobody is handed anything"
+
+
 async def test_pruning_keeps_what_somebody_still_waits_for(database: Database):
     await take(database, "relay")
     await take(database, "screening")

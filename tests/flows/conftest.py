@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from tests.flows.harness import World
+from tests.flows.harness import Pace, World
 from tests.support.clock import ManualClock
 
 from bitlinkpay.db.pool import Database
@@ -19,12 +19,18 @@ def ring() -> KeyRing:
 
 
 @pytest.fixture
-async def start(database: Database, clock: ManualClock, ring: KeyRing) -> AsyncIterator[Start]:
+def pace() -> Pace:
+    """How blocks are followed; modules whose cases must end alike either way override it with both."""
+    return Pace.AT_SIGHT
+
+
+@pytest.fixture
+async def start(database: Database, clock: ManualClock, ring: KeyRing, pace: Pace) -> AsyncIterator[Start]:
     """Start the platform with a merchant on given terms."""
     started: list[World] = []
 
     async def make(**terms: object) -> World:
-        started.append(await World.start(database, clock, ring, **terms))
+        started.append(await World.start(database, clock, ring, pace=pace, **terms))
         return started[-1]
 
     yield make

@@ -95,7 +95,7 @@ class EvmWorld(World):
             "chain": chain,
             "clock": self.clock,
         }
-        screener = Screening(parts["database"], [self.lists], self.clock)
+        screener = Screening([self.lists], self.clock)
         return Watcher(
             Parts(
                 **parts,

@@ -15,8 +15,8 @@ from bitlinkpay.db.pool import Database
 T = TypeVar("T")
 
 
-class Crash(Exception):
-    """The process ends here."""
+class Crash(BaseException):
+    """The process ends here, whatever the code around would like to do about it."""
 
 
 class Fault(StrEnum):
@@ -157,6 +157,7 @@ class AnsweringChain(FaultyChain):
         self.balance_failures: list[Exception] = []
         self.missing_units = 0
         self.pause: asyncio.Event | None = None
+        self.is_asked = False  # for balances
 
     async def scan(self, first: int, last: int) -> Sequence[Block]:
         if self.scan_failures:
@@ -167,6 +168,7 @@ class AnsweringChain(FaultyChain):
         if self.balance_failures:
             raise self.balance_failures.pop(0)
         found = await super().balances(asset, addresses, height)
+        self.is_asked = True
         if self.pause is not None:
             await self.pause.wait()
         return [units - self.missing_units for units in found]

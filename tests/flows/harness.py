@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
 from uuid import uuid4
 
 from tests.support.clock import ManualClock
@@ -63,6 +64,13 @@ MOST_STEPS = 2_000
 
 # One asset per way of paying: account chain with token, shared wallet with tags, EVM token, Solana token, UTXO coin.
 MANY = ("usdt-tron", "usdt-ton", "usdt-ethereum", "usdt-solana", "btc-bitcoin")
+
+
+class Pace(StrEnum):
+    """How the platform follows the blocks that make money final."""
+
+    AT_SIGHT = "at_sight"  # it looks when all of them stand: the money is final when it is first seen
+    BY_BLOCK = "by_block"  # it sees the money first, and it becomes final later
 
 
 async def market(base: str, quote: str) -> Decimal:
@@ -147,11 +155,14 @@ class World:
     relay: Relay
     watchers: dict[str, Watcher] = field(default_factory=dict)
     chains: dict[str, Chain] = field(default_factory=dict)
+    pace: Pace = Pace.AT_SIGHT
     is_simulated: bool = True  # False: a scripted chain has no tables to compare the books with
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
-    async def start(cls, database: Database, clock: ManualClock, ring: KeyRing, **terms: object) -> "World":
+    async def start(
+        cls, database: Database, clock: ManualClock, ring: KeyRing, *, pace: Pace = Pace.AT_SIGHT, **terms: object
+    ) -> "World":
         sandbox, inbox = Sandbox(REGISTRY), Inbox()
         async with database.transaction() as tx:
             await wallets.import_keyring(tx, ring)
@@ -167,6 +178,7 @@ class World:
             lists=Lists(),
             inbox=inbox,
             relay=Relay(database, inbox, merchants.webhook_secrets, clock=clock, jitter=lambda: 0),
+            pace=pace,
         )
         await world.add(world.merchant)
         return world
@@ -198,7 +210,7 @@ class World:
         database = database or self.database
         parts = {"database": database, "registry": self.registry, "chain": chain, "clock": self.clock}
         hides_transfers = chain.network.family in {Family.EVM, Family.TRON}
-        screener = Screening(database, [self.lists], self.clock)
+        screener = Screening([self.lists], self.clock)
         return Watcher(
             Parts(
                 **parts,  # type: ignore[arg-type]
@@ -287,9 +299,11 @@ class World:
     # --- short words ------------------------------------------------------------------------------------------------
 
     async def finalize(self, network_id: str) -> None:
-        """Mine what waits and as much more as makes it final, and let the platform follow."""
-        lag = self.registry.networks[network_id].sandbox_lag
-        await self.mine(network_id, lag + 1)
+        """Mine what waits and as much more as makes it final, and let the platform follow: at the end, or block by block."""
+        blocks = self.registry.networks[network_id].sandbox_lag + 1
+        for step in [blocks] if self.pace is Pace.AT_SIGHT else [1] * blocks:
+            await self.mine(network_id, step)
+            await self.run(network_id)
         await self.settle()
 
     async def pay_and_finalize(self, order: Payin, amount: str = "", **more: object) -> str:

@@ -1,11 +1,23 @@
 """A process that ends between any two lines and starts again: no payment missed, none counted twice, books that hold."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.flows.faults import AnsweringChain, Crash, Fault, FaultyChain, FaultyDatabase, Fuse
 from tests.flows.harness import World, fee_of
 
-from bitlinkpay.chains.base import Arrival, ChainError, ForkedBlock, GapError, NotEnoughAnswers, WrongChain
-from bitlinkpay.db.pool import Database
+from bitlinkpay.chains.base import (
+    Arrival,
+    Block,
+    ChainError,
+    ForkedBlock,
+    GapError,
+    NotEnoughAnswers,
+    Transfer,
+    WrongChain,
+)
+from bitlinkpay.db.pool import Database, Tx
+from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.clearing import NOT_COVERED
 from bitlinkpay.payins.model import Payin
@@ -190,6 +202,17 @@ async def test_a_balance_that_does_not_cover_a_deposit_holds_it(world: World, as
     assert await world.rows(cause, deposit.deposit_id) == [(NOT_COVERED,)]
 
 
+async def record(world: World, arrived: Sequence[tuple[Block, Transfer]]) -> list[Deposit]:
+    """Record what a watcher of TRON was told, as its transaction does; nothing of it is final."""
+    network, now = world.registry.networks["tron"], world.clock.now()
+
+    async def work(tx: Tx) -> list[Deposit]:
+        sighted = await arrivals.sight(tx, network, arrived, now)
+        return await arrivals.record(tx, world.registry, sighted, cleared=(), final_height=0, now=now)
+
+    return await world.database.unit(work)
+
+
 @pytest.mark.parametrize("times", [1, 100])
 async def test_DEP_06_the_same_transfer_delivered_again_counts_once(world: World, times: int):
     order = await world.open_order()
@@ -198,14 +221,10 @@ async def test_DEP_06_the_same_transfer_delivered_again_counts_once(world: World
     await world.settle()
     blocks = [block for block in await world.chain("tron").scan(1, 1_000) if block.transfers]
     arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
-    network = world.registry.networks["tron"]
     for _ in range(times):
         await free_lease(world)
         await world.build_watcher(world.chain("tron")).step()
-        recorded = await world.database.unit(
-            lambda tx: arrivals.record(tx, world.registry, network, arrived * 3, world.clock.now())
-        )
-        assert recorded == []
+        assert await record(world, arrived * 3) == []
     await world.settle()
     assert await world.states(order) == [("credited", "")]
     assert world.inbox.statuses(order) == [8]
@@ -217,10 +236,6 @@ async def test_DEP_06_a_transfer_delivered_twice_in_one_answer_counts_once(world
     await world.mine("tron")
     (block,) = [block for block in await world.chain("tron").scan(1, 1_000) if block.transfers]
     arrived = [(block, transfer) for transfer in block.transfers] * 5
-    network = world.registry.networks["tron"]
-    recorded = await world.database.unit(
-        lambda tx: arrivals.record(tx, world.registry, network, arrived, world.clock.now())
-    )
-    assert len(recorded) == 1
+    assert len(await record(world, arrived)) == 1
     await world.finalize("tron")
     assert await world.states(order) == [("credited", "")]

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -10,14 +11,38 @@ from tests.flows.faults import AnsweringChain
 from tests.flows.harness import World
 from tests.flows.test_crash import free_lease
 
-from bitlinkpay.chains.base import Arrival
+from bitlinkpay.chains.base import Arrival, Block
+from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.journal import store as journal
-from bitlinkpay.deposits.model import LostLease
+from bitlinkpay.deposits.model import Lease, LostLease
 from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.model import Payin
+from bitlinkpay.risk.model import Verdict, VerdictKind
 from bitlinkpay.sandbox.model import Fork
 
 HIDDEN = Arrival.INTERNAL
+
+
+async def observe(world: World, lease: Lease, blocks: Sequence[Block]) -> None:
+    """Write what a watcher read, as its transaction does; all of it is final and cleared."""
+    arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
+    now, final = world.clock.now(), blocks[-1].height
+
+    async def work(tx: Tx) -> None:
+        sighted = await arrivals.sight(tx, world.registry.networks[lease.network], arrived, now)
+        cleared = [Verdict(deposit.deposit_id, VerdictKind.CLEAR, "", (), now) for deposit in sighted]
+        await arrivals.observe(
+            tx,
+            world.registry,
+            lease,
+            blocks=blocks,
+            sighted=sighted,
+            cleared=cleared,
+            final_height=final,
+            now=now,
+        )
+
+    await world.database.unit(work)
 
 
 async def test_only_the_holder_of_the_lease_reads(world: World):
@@ -37,7 +62,7 @@ async def test_a_successor_takes_over_when_the_lease_has_run_out(world: World):
     await free_lease(world)
     await world.pay(order)
     await world.mine("tron", 5)
-    assert await second.step()
+    await second.step()
     assert len(await world.deposits(order)) == 1
     assert not await world.watchers["tron"].step(), "the first one finds its lease gone and writes nothing"
     while await second.step():
@@ -91,9 +116,7 @@ async def test_blocks_read_under_a_lease_that_was_lost_meanwhile_are_thrown_away
     assert await take(uuid4()) is not None
     for _ in range(2):
         with pytest.raises(LostLease):
-            await world.database.unit(
-                lambda tx: arrivals.observe(tx, world.registry, lease, blocks=blocks, final_height=1, now=now)  # type: ignore[arg-type]
-            )
+            await observe(world, lease, blocks)  # type: ignore[arg-type]
     assert await world.deposits(order) == []
     assert await world.rows("select 1 from blocks where network = 'tron' and height > $1", cursor.height) == []
     await free_lease(world)
@@ -117,11 +140,7 @@ async def test_DEP_08_blocks_that_do_not_follow_the_cursor_are_thrown_away(world
     again = await world.chain("tron").scan(cursor.height, cursor.height)
     for blocks in (gap, again):
         with pytest.raises(LostLease):
-            await world.database.unit(
-                lambda tx, blocks=blocks: arrivals.observe(
-                    tx, world.registry, lease, blocks=blocks, final_height=1, now=now
-                )
-            )
+            await observe(world, lease, blocks)
     async with world.database.reader() as tx:
         assert await journal.find_cursor(tx, "tron") == cursor
     await free_lease(world)
@@ -130,17 +149,24 @@ async def test_DEP_08_blocks_that_do_not_follow_the_cursor_are_thrown_away(world
     assert await world.state(order) == "paid"
 
 
-async def test_a_slow_screening_by_a_watcher_that_was_replaced_settles_nothing_twice(world: World):
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_a_slow_screening_by_a_watcher_that_was_replaced_settles_nothing_twice(world: World, is_known: bool):
+    """It asks about money that is recorded already, or about money that is final at sight and will be."""
     order = await world.open_order()
     slow = AnsweringChain(world.chain("tron"))
     slow.pause = asyncio.Event()
     late = world.build_watcher(slow)
     await world.pay(order)
+    if is_known:
+        await world.mine("tron")
+        await world.settle()
+        assert await world.states(order) == [("seen", "")]
     await world.mine("tron", 5)
     await free_lease(world)
     task = asyncio.create_task(late.step())
-    while not (await world.states(order) == [("final", "")]):
+    while not slow.is_asked:
         await asyncio.sleep(0.01)
+    assert await world.states(order) == ([("final", "")] if is_known else [])
     await free_lease(world)
     world.watchers["tron"] = world.build_watcher(world.chain("tron"))
     await world.settle()

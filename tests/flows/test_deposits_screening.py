@@ -2,9 +2,16 @@
 
 import pytest
 from tests.flows.conftest import Start
-from tests.flows.harness import ALL_STATUSES, MANY, World, fee_of
+from tests.flows.harness import ALL_STATUSES, MANY, Pace, World, fee_of
 
 from bitlinkpay.chains.simulated_format import address_from
+
+
+@pytest.fixture(params=list(Pace))
+def pace(request: pytest.FixtureRequest) -> Pace:
+    """Final at sight or step by step: every case ends alike."""
+    return request.param
+
 
 THIEF = b"\x07" * 32
 

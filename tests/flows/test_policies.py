@@ -4,9 +4,16 @@ import itertools
 
 import pytest
 from tests.flows.conftest import Start
-from tests.flows.harness import GENTLE, MANY, World, fee_of
+from tests.flows.harness import GENTLE, MANY, Pace, World, fee_of
 
 from bitlinkpay.merchants.model import Policy
+
+
+@pytest.fixture(params=list(Pace))
+def pace(request: pytest.FixtureRequest) -> Pace:
+    """Final at sight or step by step: every case ends alike."""
+    return request.param
+
 
 SUMMING = Policy(is_summing=True)
 

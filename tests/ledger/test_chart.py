@@ -30,6 +30,48 @@ async def test_a_deposit_that_completes_its_order(database: Database) -> None:
     assert await broken(database) == set()
 
 
+@pytest.mark.parametrize("way", ["credited", "unassigned", "quarantined", "unattributed"])
+async def test_money_that_is_final_at_sight_never_stands_as_pending(database: Database, way: str) -> None:
+    who, what = merchant(), deposit()
+    same = {"asset": ASSET, "units": 1000, "happened_at": AT}
+    settled, account, units = {
+        "credited": lambda: (
+            chart.deposit_credited(what, merchant_id=who, fee_units=3, debt_units=0, **same),
+            accounts.available(who),
+            997,
+        ),
+        "unassigned": lambda: (
+            chart.deposit_unassigned(what, merchant_id=who, **same),
+            accounts.unassigned(who, what),
+            1000,
+        ),
+        "quarantined": lambda: (
+            chart.deposit_quarantined(what, merchant_id=who, **same),
+            accounts.quarantined(who, what),
+            1000,
+        ),
+        "unattributed": lambda: (chart.unattributed_final(what, **same), accounts.unattributed(what), 1000),
+    }[way]()
+    async with database.transaction() as tx:
+        await post_all(tx, [chart.at_sight(settled, address=ADDRESS)])
+        assert await balance(tx, account, ASSET) == units
+        assert await balance(tx, accounts.deposit_custody(ADDRESS), ASSET) == 1000
+        assert await tx.fetchval("SELECT count(*) FROM ledger_accounts WHERE kind LIKE '%:pending'") == 0
+        # Whatever else would end this deposit meets the same key.
+        (again,) = await post(tx, [settled])
+        assert isinstance(again, ExistsDifferent)
+        assert again.field == "debit"
+    assert await broken(database) == set()
+
+
+def test_only_the_end_of_a_deposit_can_come_at_sight() -> None:
+    seen = chart.deposit_seen(
+        deposit(), merchant_id=merchant(), asset=ASSET, address=ADDRESS, units=1000, happened_at=AT
+    )
+    with pytest.raises(AssertionError, match="settles no deposit"):
+        chart.at_sight(seen, address=ADDRESS)
+
+
 async def test_a_dropped_deposit_leaves_nothing(database: Database) -> None:
     who, what = merchant(), deposit()
     seen = chart.deposit_seen(what, merchant_id=who, asset=ASSET, address=ADDRESS, units=1000, happened_at=AT)

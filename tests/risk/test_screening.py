@@ -13,7 +13,7 @@ from bitlinkpay.core.ids import DepositId, new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.risk.listfile import ListFile
 from bitlinkpay.risk.model import Arrived, Finding, Provider, ProviderDown, Verdict, VerdictKind
-from bitlinkpay.risk.service import NoLists, Screening, list_findings
+from bitlinkpay.risk.service import NoLists, Screening, keep, list_findings
 
 BAD = "0x7F367cC41522cE07553e823bf3be79A889DEbe1B"
 GOOD = "0x00000000000000000000000000000000000000A1"
@@ -22,6 +22,19 @@ OTHER = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
 
 def _item(source: str = GOOD, *, network: str = "ethereum", **more: object) -> Arrived:
     return Arrived(DepositId(new_uuid7()), network, f"0x{new_uuid7().hex}", source, **more)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Screening whose verdicts are kept at once, as the transaction does that acts on them."""
+
+    database: Database
+    screening: Screening
+
+    async def screen(self, items: Sequence[Arrived]) -> Sequence[Verdict]:
+        verdicts = await self.screening.screen(items)
+        await self.database.unit(lambda tx: keep(tx, verdicts))
+        return verdicts
 
 
 class Desk:
@@ -39,8 +52,8 @@ class Desk:
     def provider(self) -> ListFile:
         return ListFile(self.database, self.path, self.clock)
 
-    def screening(self, *providers: Provider, **options: object) -> Screening:
-        return Screening(self.database, providers, self.clock, **options)  # type: ignore[arg-type]
+    def screening(self, *providers: Provider, **options: object) -> "Kept":
+        return Kept(self.database, Screening(providers, self.clock, **options))  # type: ignore[arg-type]
 
     async def findings(self, item: Arrived) -> Sequence[Finding]:
         async with self.database.reader() as tx:

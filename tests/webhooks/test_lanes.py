@@ -69,19 +69,32 @@ def test_a_full_endpoint_asks_for_a_claim_when_half_of_it_is_free():
     lanes = Lanes()
     for _ in range(FIRST_ROOM):
         lanes.start(A)
-    lanes.claimed(A, 0)
+    lanes.claimed(A, count=FIRST_ROOM, room=FIRST_ROOM)
     asked = [lanes.succeed(A, took_s=0.1) for _ in range(FIRST_ROOM)]
     assert not asked[0]
     assert asked[-1]
     lanes.start(B)
-    lanes.claimed(B, 0)
+    lanes.claimed(B, count=1, room=FIRST_ROOM)
     assert not lanes.succeed(B, took_s=0.1)
+
+
+def test_an_endpoint_whose_claim_used_all_its_room_is_full_although_places_became_free_meanwhile():
+    lanes = Lanes()
+    for _ in range(FIRST_ROOM):
+        lanes.start(A)
+    room = 2
+    for _ in range(FIRST_ROOM):
+        lanes.succeed(A, took_s=0.1)  # all of them end while the claim is under way
+    for _ in range(room):
+        lanes.start(A)
+    lanes.claimed(A, count=room, room=room)
+    assert lanes.succeed(A, took_s=0.1), "more may be due: nobody else would ask for it"
 
 
 def test_a_resting_endpoint_asks_again_when_it_may():
     lanes = Lanes()
     lanes.start(A)
-    lanes.claimed(A, 0)
+    lanes.claimed(A, count=1, room=FIRST_ROOM)
     assert A in lanes.rooms(0)
     lanes.fail(A, took_s=1, now_s=0)
     assert lanes.rooms(0)[A] == FIRST_ROOM // 2

@@ -14,7 +14,7 @@ from bitlinkpay.db import outbox
 from bitlinkpay.db.outbox import Event
 from bitlinkpay.webhooks import service
 from bitlinkpay.webhooks.model import NewDelivery
-from bitlinkpay.webhooks.subscriber import SUBSCRIBER, FanOut, fan_out
+from bitlinkpay.webhooks.subscriber import SUBSCRIBER, FanOut, fan_out, tell
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -69,6 +69,48 @@ async def test_events_without_a_callback_are_done_with(desk: Desk):
     assert await fan_out(desk.database, MAKERS) == 3
     assert await fan_out(desk.database, MAKERS) == 0
     assert await _deliveries(desk) == []
+
+
+async def test_what_is_told_is_owed_by_the_same_commit_and_never_fanned_out(desk: Desk):
+    await fan_out(desk.database, MAKERS)
+    event, silent = _event(desk.merchant), _event(desk.merchant, url="")
+    async with desk.database.transaction() as tx:
+        await tell(tx, [event, silent], _make)
+    assert [delivery.delivery_id for delivery in await _deliveries(desk)] == [event.event_id]
+    assert await fan_out(desk.database, MAKERS) == 0
+    async with desk.database.transaction() as tx:
+        await outbox.subscribe(tx, "another")
+        assert [found.event_id for found in await outbox.claim(tx, "another", 9)] == [event.event_id, silent.event_id]
+
+
+async def test_what_is_told_and_undone_is_owed_to_nobody(desk: Desk):
+    await fan_out(desk.database, MAKERS)
+    with pytest.raises(ZeroDivisionError):
+        async with desk.database.transaction() as tx:
+            await tell(tx, [_event(desk.merchant)], _make)
+            raise ZeroDivisionError
+    assert await _deliveries(desk) == []
+    assert await fan_out(desk.database, MAKERS) == 0
+
+
+@pytest.mark.parametrize("flaw", [{"url": "gopher://a.example/"}, {"body": None}])
+async def test_what_cannot_be_told_is_left_to_the_fan_out(
+    desk: Desk, caplog: pytest.LogCaptureFixture, flaw: dict[str, object]
+):
+    """Neither the transaction that made it true nor the other callbacks wait for it."""
+    await fan_out(desk.database, MAKERS)
+    broken, good = _event(desk.merchant, **flaw), _event(desk.merchant)
+
+    def make(event: Event) -> NewDelivery | None:
+        assert event.payload.get("body", "") is not None
+        return _make(event)
+
+    async with desk.database.transaction() as tx:
+        await tell(tx, [broken, good], make)
+    assert "cannot be told to its merchant" in caplog.text
+    assert [delivery.delivery_id for delivery in await _deliveries(desk)] == [good.event_id]
+    async with desk.database.transaction() as tx:
+        assert [event.event_id for event in await outbox.claim(tx, SUBSCRIBER, 9)] == [broken.event_id]
 
 
 async def test_a_broken_event_holds_up_nobody_and_is_not_lost(desk: Desk, caplog: pytest.LogCaptureFixture):

@@ -1,5 +1,6 @@
 """How long a process runs."""
 
+import gc
 import signal
 from asyncio import Event, get_running_loop
 
@@ -11,3 +12,12 @@ async def until_told() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
+
+
+def settle_memory() -> None:
+    """Take what was built at the start out of the collector's sight: it stays as long as the process does.
+
+    Otherwise a full collection walks all of it, 30 to 40 ms in which a process answers nobody.
+    """
+    gc.collect()
+    gc.freeze()

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks
 from bitlinkpay.app.paying import lanes_of, providers_of
 from bitlinkpay.app.platform import Platform, check_books, enroll, following, open_platform
@@ -65,6 +65,7 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
         try:
             async with TaskGroup() as group:
                 tasks = [group.create_task(loop) for loop in _loops(platform, chains, sender)]
+                settle_memory()
                 on_ready()
                 await until_told()
                 for task in tasks:
@@ -90,7 +91,7 @@ async def _prepare(settings: Settings) -> None:
 
 def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> list[Coroutine[object, object, None]]:
     relay = Relay(platform.database, sender, merchants.webhook_secrets, clock=platform.clock)
-    screener = Screening(platform.database, providers_of(platform), platform.clock)
+    screener = Screening(providers_of(platform), platform.clock)
     guards = {name: guard for name, chain in chains.items() if (guard := _guard(platform, chain))}
     watchers = [_watch(platform, chain, screener, guards.get(name)) for name, chain in chains.items()]
     fanning = FanOut(platform.database, _DELIVERIES, relay.wake)

@@ -36,11 +36,16 @@ class Event:
     happened_at: datetime
 
 
-async def append(tx: Tx, events: Sequence[Event]) -> None:
+async def append(tx: Tx, events: Sequence[Event], *, done_by: str = "") -> None:
     """Write events for all subscribers and wake them at commit: one statement, one notification.
 
     Events of one call get rising numbers in their order. An `event_id` that exists already is a broken belief
     (a unique violation on `outbox_event_unique`).
+
+    Args:
+        tx: the transaction that makes them true.
+        events: what happened.
+        done_by: a subscriber whose work on them is done in this very transaction; it is not handed them.
     """
     if not events:
         return
@@ -55,9 +60,10 @@ async def append(tx: Tx, events: Sequence[Event]) -> None:
             RETURNING seq
         ), handed AS (
             INSERT INTO outbox_pending (subscriber, seq)
-            SELECT subscriber, seq FROM outbox_subscribers CROSS JOIN written
+            SELECT subscriber, seq FROM outbox_subscribers CROSS JOIN written WHERE subscriber <> $8
+            RETURNING seq
         )
-        SELECT pg_notify($7, '')
+        SELECT pg_notify($7, '') WHERE $8 = '' OR EXISTS (SELECT FROM handed)
         """,
         [event.event_id for event in events],
         [event.kind for event in events],
@@ -66,6 +72,7 @@ async def append(tx: Tx, events: Sequence[Event]) -> None:
         [event.payload for event in events],
         [event.happened_at for event in events],
         CHANNEL,
+        done_by,
     )
 
 

@@ -66,6 +66,12 @@ DEPOSIT: Final = Machine[DepositState, DepositEvent](
 )
 
 
+_UNSETTLED: Final = frozenset({DepositState.SEEN, DepositState.FINAL, DepositState.SCREENED})
+
+TransferKey = tuple[str, str, str]
+"""(txid, position, target): one transfer on its network, whatever block it stands in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deposit:
     """One arrival, as stored.
@@ -97,6 +103,37 @@ class Deposit:
     fee_units: int
     first_block_at: datetime
     seen_at: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether it has left the books' pending money."""
+        return self.state not in _UNSETTLED
+
+    @property
+    def key(self) -> TransferKey:
+        """Return what tells this transfer from every other one of its network."""
+        return self.txid, self.position, self.target
+
+
+@dataclass(frozen=True, slots=True)
+class DepositChange:
+    """One move of one deposit along its state table."""
+
+    deposit_id: DepositId
+    event: DepositEvent
+    before: DepositState
+    after: DepositState
+    label: str = ""
+    fee_units: int = 0
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is known of a transfer: when it was first in a block, and whether a row of it stands."""
+
+    first_block_at: datetime
+    stands: bool
 
 
 @dataclass(frozen=True, slots=True)

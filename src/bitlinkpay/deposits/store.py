@@ -1,15 +1,14 @@
-"""Every SQL statement about deposits."""
+"""Every SQL statement that reads deposits; those that write them stand in `deposits.changes`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from bitlinkpay.chains.base import Arrival
+from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.db.driver import Row, Tx
-from bitlinkpay.deposits.model import Deposit, DepositEvent, DepositState, Watched
+from bitlinkpay.deposits.model import Deposit, DepositState, Sighting, TransferKey, Watched
 
 # Violations of what must hold between deposits and the books; see `payins.invariants`.
 PENDING: Final = """
@@ -39,7 +38,8 @@ CUSTODY: Final = """
             sum(case e.side when 'debit' then e.units else -e.units end) as units
         from ledger_accounts a join ledger_entries e using (account_id) join ledger_postings p using (posting_id)
         where kind = 'custody:deposits'
-            and event in ('deposit_seen', 'unattributed_seen', 'deposit_dropped', 'deposit_reversed')
+            and event in ('deposit_seen', 'unattributed_seen', 'deposit_dropped', 'deposit_reversed',
+                'deposit_credited', 'deposit_unassigned', 'deposit_quarantined', 'unattributed_final')
         group by name, a.asset
     ) e using (target, asset) where coalesce(e.units, 0) <> coalesce(d.units, 0)
 """
@@ -98,76 +98,27 @@ async def match(tx: Tx, key_family: str, targets: Sequence[str], tags: Sequence[
     return [Watched(row["target"], row["tag"], row["merchant_id"], row["payin_id"]) for row in rows]
 
 
-async def insert(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> list[Deposit]:
-    """Record arrivals; a transfer of which a living row stands is left out of the answer."""
-    if not deposits:
-        return []
+async def sightings(tx: Tx, network: str, txids: Sequence[str]) -> dict[TransferKey, Sighting]:
+    """Return what is known of the transfers in these transactions, by (txid, position, target)."""
     rows = await tx.fetch(
         """
-        with arrived as (
-            select * from unnest(
-                $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                $9::text[], $10::text[], $11::numeric[], $12::text[], $13::uuid[], $14::uuid[], $15::timestamptz[],
-                $16::text[]
-            ) as t (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units,
-                    arrival, merchant_id, payin_id, first_block_at, label)
+        with asked as (select * from unnest($2::text[]) as asked (txid)), known as (
+            select d.*, true as stands from asked join deposits d using (txid)
+            where d.network = $1 and d.state not in ('dropped', 'reversed')
+            union all
+            select d.*, false from asked join deposits d using (txid)
+            where d.network = $1 and d.state in ('dropped', 'reversed')
         )
-        insert into deposits (deposit_id, network, height, block_hash, txid, position, asset, source, target, tag,
-            units, arrival, merchant_id, payin_id, state, label, first_block_at, seen_at, updated_at)
-        select deposit_id, network, height, block_hash, txid, position, asset, source, target, tag, units, arrival,
-            merchant_id, payin_id, 'seen', label, first_block_at, $17, $17
-        from arrived
-        on conflict do nothing
-        returning *
-        """,
-        [d.deposit_id for d in deposits],
-        [d.network for d in deposits],
-        [d.height for d in deposits],
-        [d.block_hash for d in deposits],
-        [d.txid for d in deposits],
-        [d.position for d in deposits],
-        [d.asset for d in deposits],
-        [d.source for d in deposits],
-        [d.target for d in deposits],
-        [d.tag for d in deposits],
-        [d.units for d in deposits],
-        [d.arrival.value for d in deposits],
-        [d.merchant_id for d in deposits],
-        [d.payin_id for d in deposits],
-        [d.first_block_at for d in deposits],
-        [d.label for d in deposits],
-        now,
-    )
-    return [_deposit(row) for row in rows]
-
-
-async def first_sightings(tx: Tx, network: str, txids: Sequence[str]) -> dict[tuple[str, str, str], datetime]:
-    """Return when transfers that a reorganisation dropped were first in a block, by (txid, position, target)."""
-    rows = await tx.fetch(
-        """
-        select txid, position, target, min(first_block_at) as first_block_at
-        from deposits where network = $1 and txid = any($2::text[])
-        group by txid, position, target
+        select txid, position, target, min(first_block_at) as first_block_at, bool_or(stands) as stands
+        from known group by txid, position, target
         """,
         network,
         txids,
     )
-    return {(row["txid"], row["position"], row["target"]): row["first_block_at"] for row in rows}
-
-
-async def finalize(tx: Tx, network: str, height: int, now: datetime) -> list[DepositId]:
-    """Move every seen deposit at or below a final height to `final`."""
-    rows = await tx.fetch(
-        """
-        update deposits set state = 'final', updated_at = $3
-        where network = $1 and state = 'seen' and height <= $2
-        returning deposit_id
-        """,
-        network,
-        height,
-        now,
-    )
-    return [DepositId(row["deposit_id"]) for row in rows]
+    return {
+        (row["txid"], row["position"], row["target"]): Sighting(row["first_block_at"], stands=row["stands"])
+        for row in rows
+    }
 
 
 async def list_final(tx: Tx, network: str, *, after: Deposit | None, limit: int) -> list[Deposit]:
@@ -270,6 +221,18 @@ async def list_hopeful(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, se
     return hopeful
 
 
+async def list_unsettled(tx: Tx, payin_ids: Sequence[PayinId]) -> list[tuple[PayinId, DepositId, str]]:
+    """Return the deposits on their way to these orders, as (order, deposit, label)."""
+    rows = await tx.fetch(
+        """
+        select payin_id, deposit_id, label from deposits
+        where payin_id = any($1::uuid[]) and state in ('seen', 'final', 'screened')
+        """,
+        payin_ids,
+    )
+    return [(PayinId(row["payin_id"]), DepositId(row["deposit_id"]), row["label"]) for row in rows]
+
+
 async def standing_labels(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, set[str]]:
     """Return the labels that the living deposits of each order carry; being quarantined counts as one."""
     rows = await tx.fetch(
@@ -305,80 +268,21 @@ async def find(tx: Tx, deposit_id: DepositId) -> Deposit | None:
     return _deposit(row) if row else None
 
 
-async def booked_units(tx: Tx, asset: str, targets: Sequence[str], height: int) -> dict[str, int]:
-    """Return the living units that arrived at each address up to a height, by address."""
+async def units_above(tx: Tx, asset: Asset, targets: Sequence[str], height: int) -> dict[str, int]:
+    """Return the living units that arrived at each address in blocks above a height, by address."""
     rows = await tx.fetch(
         """
         select target, sum(units) as units from deposits
-        where asset = $1 and target = any($2::text[]) and height <= $3 and state not in ('dropped', 'reversed')
+        where network = $1 and height > $4 and asset = $2 and target = any($3::text[])
+            and state not in ('dropped', 'reversed')
         group by target
         """,
-        asset,
+        asset.network,
+        asset.id,
         targets,
         height,
     )
     return {row["target"]: int(row["units"]) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class DepositChange:
-    """One move of one deposit along its state table."""
-
-    deposit_id: DepositId
-    event: DepositEvent
-    before: DepositState
-    after: DepositState
-    label: str = ""
-    fee_units: int = 0
-    cause: str = ""
-
-
-async def save(tx: Tx, changes: Sequence[DepositChange], now: datetime) -> None:
-    """Write the last state of each changed deposit; each row must still be where its first change begins.
-
-    Raises:
-        AssertionError: a row was not in the expected state; the whole transaction is to be thrown away.
-    """
-    first = {change.deposit_id: change for change in reversed(changes)}
-    last = {change.deposit_id: change for change in changes}
-    done = await tx.fetch(
-        """
-        update deposits d set state = t.after, label = t.label, fee_units = t.fee_units, updated_at = $6
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::numeric[])
-            as t (deposit_id, before, after, label, fee_units)
-        where d.deposit_id = t.deposit_id and d.state = t.before
-        returning d.deposit_id
-        """,
-        list(last),
-        [first[key].before.value for key in last],
-        [last[key].after.value for key in last],
-        [last[key].label for key in last],
-        [last[key].fee_units for key in last],
-        now,
-    )
-    assert len(done) == len(last), "a deposit moved under our lock"
-    await write_events(tx, changes, now)
-
-
-async def write_events(tx: Tx, changes: Sequence[DepositChange], now: datetime) -> None:
-    """Append one event row a change, numbered per deposit."""
-    await tx.execute(
-        """
-        insert into deposit_events (deposit_id, seq, event, from_state, to_state, cause, at)
-        select t.deposit_id,
-            coalesce((select max(seq) from deposit_events e where e.deposit_id = t.deposit_id), 0)
-                + row_number() over (partition by t.deposit_id order by t.ord),
-            t.event, t.before, t.after, t.cause, $6
-        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
-            with ordinality as t (deposit_id, event, before, after, cause, ord)
-        """,
-        [change.deposit_id for change in changes],
-        [change.event.value for change in changes],
-        [change.before.value for change in changes],
-        [change.after.value for change in changes],
-        [change.cause for change in changes],
-        now,
-    )
 
 
 async def payins_of(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[PayinId]:

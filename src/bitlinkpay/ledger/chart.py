@@ -116,6 +116,13 @@ def deposit_quarantined(
     )
 
 
+def at_sight(settled: Posting, *, address: str) -> Posting:
+    """Book the end of a deposit that was final when it was first seen: from its address, it never stood as pending."""
+    assert settled.key.endswith(_SETTLED), f"{settled.key} settles no deposit"
+    custody = accounts.deposit_custody(address)
+    return replace(settled, moves=tuple(Move(custody, move.credit, move.units) for move in settled.moves))
+
+
 def deposit_released(
     deposit_id: DepositId, *, merchant_id: MerchantId, asset: str, units: int, happened_at: datetime
 ) -> Posting:

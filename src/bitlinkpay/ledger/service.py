@@ -81,6 +81,11 @@ async def balance(tx: Tx, account: str, asset: str) -> int:
     return await store.balance_units(tx, account, asset)
 
 
+async def holdings(tx: Tx, asset: str, names: Sequence[str]) -> Mapping[str, int]:
+    """Return the balances of those of the accounts that hold something, by name."""
+    return await store.holdings(tx, asset, names)
+
+
 async def balances(tx: Tx, merchant_id: MerchantId) -> list[Balance]:
     """Return what a merchant has, one row per asset with anything in it, by asset."""
     units = await store.kind_units(tx, merchant_id)

@@ -82,6 +82,17 @@ async def find_open(tx: Tx, accounts: Sequence[_Account]) -> list[_Account]:
     return [(row["name"], row["asset"]) for row in rows]
 
 
+async def holdings(tx: Tx, asset: str, names: Sequence[str]) -> dict[str, int]:
+    """Return the balances of those of the accounts that hold something, by name, without locking them."""
+    rows = await tx.fetch(
+        "SELECT a.name, a.balance_units FROM unnest($1::text[]) AS n (name)"
+        " JOIN ledger_accounts a ON a.name = n.name AND a.asset = $2 WHERE a.is_open",
+        names,
+        asset,
+    )
+    return {row["name"]: int(row["balance_units"]) for row in rows}
+
+
 async def lock(tx: Tx, accounts: Sequence[_Account]) -> Mapping[_Account, int]:
     """Lock accounts in the one order until the transaction ends; return the balances of those that exist."""
     rows = await tx.fetch(

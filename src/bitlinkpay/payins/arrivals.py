@@ -5,7 +5,7 @@ Every function works inside the caller's one transaction, together with the curs
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,72 +15,44 @@ from bitlinkpay.core.assets import Network
 from bitlinkpay.core.ids import DepositId, PayinId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.changes import store as changes_store
 from bitlinkpay.deposits.journal import store as journal
-from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent, DepositState, Lease, Watched
+from bitlinkpay.deposits.model import (
+    DEPOSIT,
+    Deposit,
+    DepositChange,
+    DepositEvent,
+    DepositState,
+    Lease,
+    Sighting,
+    TransferKey,
+    Watched,
+)
 from bitlinkpay.deposits.own import store as own_store
-from bitlinkpay.deposits.store import DepositChange
 from bitlinkpay.payins import books, store
-from bitlinkpay.payins.model import PAYIN, Arrived, Judgement, Label, Payin, PayinEvent, judge
+from bitlinkpay.payins.decisions import Batch, decide, finalize, judge_deposit, see
+from bitlinkpay.payins.model import PAYIN, Label, Payin, PayinEvent
+from bitlinkpay.payins.settling import begin, write
 from bitlinkpay.payins.store import PayinChange
+from bitlinkpay.risk import service as risk
+from bitlinkpay.risk.model import Verdict
 
 _QUARANTINED: Final = frozenset({Label.QUARANTINED})
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What a batch of blocks held for us."""
-
-    deposits: int
-    finalized: int
-
-
-async def observe(
-    tx: Tx, registry: Registry, lease: Lease, *, blocks: Sequence[Block], final_height: int, now: datetime
-) -> Observed:
-    """Record what contiguous verified blocks brought and move the cursor to the last of them.
-
-    Args:
-        tx: the open transaction.
-        registry: networks and assets.
-        lease: the watcher's right to move this network's cursor.
-        blocks: ascending, linked by parent hash; the first one's parent is the cursor's block.
-        final_height: the chain's final height, read before the blocks were.
-        now: business time.
-
-    Raises:
-        LostLease: another watcher moved the cursor; everything is thrown away.
-    """
-    network = registry.networks[lease.network]
-    final = min(final_height, blocks[-1].height)
-    await journal.advance(tx, lease, parent=blocks[0].parent, last=blocks[-1], final_height=final, now=now)
-    await journal.write_journal(tx, network.id, blocks)
-    arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
-    deposits = await record(tx, registry, network, arrived, now)
-    return Observed(len(deposits), await finalize(tx, network.id, final, now))
-
-
-async def record(
-    tx: Tx, registry: Registry, network: Network, arrived: Sequence[tuple[Block, Transfer]], now: datetime
-) -> list[Deposit]:
-    """Record the transfers that arrived at addresses of ours: one row, one pending move, one event each."""
+async def sight(tx: Tx, network: Network, arrived: Sequence[tuple[Block, Transfer]], now: datetime) -> list[Deposit]:
+    """Return what of it arrived at addresses of ours, as deposits to be recorded; nothing is written."""
     if not arrived:
         return []
     watched = await _match(tx, network, [transfer for _, transfer in arrived])
     ours = [(block, transfer) for block, transfer in arrived if (transfer.target, transfer.tag) in watched]
     ours = await _from_outside(tx, network, ours, watched) if ours else []
-    if not ours:
-        return []
-    found = _in_chain_order(
-        [_deposit(network, block, transfer, watched[transfer.target, transfer.tag], now) for block, transfer in ours]
-    )
-    payins = await store.lock(tx, sorted({d.payin_id for d in found if d.payin_id}))
-    sightings = await deposits_store.first_sightings(tx, network.id, sorted({d.txid for d in found}))
-    found = [_sighted(deposit, sightings) for deposit in found]
-    found = _labelled(registry, found, payins, await _earlier_units(tx, payins))
-    fresh = await deposits_store.insert(tx, found, now)
-    if fresh:
-        await _note_seen(tx, fresh, payins, now)
-    return fresh
+    # Rising ids tell the order of sight: made within one millisecond they are random.
+    ids = sorted(DepositId(new_uuid7()) for _ in ours)
+    return [
+        _deposit(made, network, one, watched[one[1].target, one[1].tag], now)
+        for made, one in zip(ids, ours, strict=True)
+    ]
 
 
 async def _match(tx: Tx, network: Network, transfers: Sequence[Transfer]) -> Mapping[tuple[str, str], Watched]:
@@ -106,9 +78,12 @@ async def _from_outside(
     return [(block, transfer) for block, transfer in arrived if not is_internal(transfer)]
 
 
-def _deposit(network: Network, block: Block, transfer: Transfer, watched: Watched, now: datetime) -> Deposit:
+def _deposit(
+    deposit_id: DepositId, network: Network, arrived: tuple[Block, Transfer], watched: Watched, now: datetime
+) -> Deposit:
+    block, transfer = arrived
     return Deposit(
-        deposit_id=DepositId(new_uuid7()),
+        deposit_id=deposit_id,
         network=network.id,
         height=block.height,
         block_hash=block.hash,
@@ -130,15 +105,93 @@ def _deposit(network: Network, block: Block, transfer: Transfer, watched: Watche
     )
 
 
-def _in_chain_order(found: Sequence[Deposit]) -> list[Deposit]:
-    """Hand out rising ids, which tell the order of sight: made within one millisecond they are random."""
-    ids = sorted(deposit.deposit_id for deposit in found)
-    return [replace(deposit, deposit_id=made) for deposit, made in zip(found, ids, strict=True)]
+async def observe(
+    tx: Tx,
+    registry: Registry,
+    lease: Lease,
+    *,
+    blocks: Sequence[Block],
+    sighted: Sequence[Deposit],
+    cleared: Sequence[Verdict],
+    final_height: int,
+    now: datetime,
+) -> None:
+    """Record what contiguous verified blocks brought and move the cursor to the last of them.
+
+    Args:
+        tx: the open transaction.
+        registry: networks and assets.
+        lease: the watcher's right to move this network's cursor.
+        blocks: ascending, linked by parent hash; the first one's parent is the cursor's block.
+        sighted: what they brought to addresses of ours, see `sight`.
+        cleared: verdicts that let some of it pass, see `record`.
+        final_height: the chain's final height, read before the blocks were.
+        now: business time.
+
+    Raises:
+        LostLease: another watcher moved the cursor; everything is thrown away.
+    """
+    final = min(final_height, blocks[-1].height)
+    await journal.advance(tx, lease, blocks=blocks, final_height=final, now=now)
+    await record(tx, registry, sighted, cleared=cleared, final_height=final, now=now)
+    await finalize_seen(tx, lease.network, final, now)
 
 
-def _sighted(deposit: Deposit, sightings: Mapping[tuple[str, str, str], datetime]) -> Deposit:
-    first = sightings.get((deposit.txid, deposit.position, deposit.target), deposit.first_block_at)
-    return replace(deposit, first_block_at=min(first, deposit.first_block_at))
+async def record(
+    tx: Tx,
+    registry: Registry,
+    sighted: Sequence[Deposit],
+    *,
+    cleared: Sequence[Verdict],
+    final_height: int,
+    now: datetime,
+) -> list[Deposit]:
+    """Record what arrived, each transfer once; return it as it stands now.
+
+    What is not final stands as pending money. What is final, and is passed by a verdict in `cleared`, gets its end at
+    once; the rest of the final money waits for `clearing`.
+    """
+    if not sighted:
+        return []
+    payins = await store.lock(tx, sorted({deposit.payin_id for deposit in sighted if deposit.payin_id}))
+    known = await deposits_store.sightings(tx, sighted[0].network, sorted({deposit.txid for deposit in sighted}))
+    fresh = _labelled(registry, _unknown(sighted, known), payins, await _earlier_units(tx, payins))
+    batch = await begin(tx, payins)
+    for deposit in fresh:
+        see(batch, deposit)
+    final = [finalize(batch, deposit, final_height) for deposit in fresh if deposit.height <= final_height]
+    verdicts = {verdict.deposit_id: verdict for verdict in cleared}
+    passed = _in_turn(batch, final, verdicts.keys())
+    for deposit in passed:
+        decide(batch, registry, deposit)
+    await write(tx, registry, batch, now)
+    await risk.keep(tx, [verdicts[deposit.deposit_id] for deposit in passed])
+    return list(batch.new.values())
+
+
+def _in_turn(batch: Batch, final: Sequence[Deposit], cleared: AbstractSet[DepositId]) -> list[Deposit]:
+    """Return the cleared money that no earlier money of its order waits before: what came first is decided first."""
+    waiting = set(batch.waiting)
+    passed: list[Deposit] = []
+    for deposit in final:
+        if deposit.deposit_id in cleared and deposit.payin_id not in waiting:
+            passed.append(deposit)
+        elif deposit.payin_id:
+            waiting.add(deposit.payin_id)
+    return passed
+
+
+def _unknown(sighted: Sequence[Deposit], known: Mapping[TransferKey, Sighting]) -> list[Deposit]:
+    """Return the transfers of which no row stands, once each, with the time of the block that first held them."""
+    fresh: dict[TransferKey, Deposit] = {}
+    for deposit in sighted:
+        before = known.get(deposit.key)
+        if before is None:
+            fresh.setdefault(deposit.key, deposit)
+        elif not before.stands:
+            first = min(before.first_block_at, deposit.first_block_at)
+            fresh.setdefault(deposit.key, replace(deposit, first_block_at=first))
+    return list(fresh.values())
 
 
 async def _earlier_units(tx: Tx, payins: Mapping[PayinId, Payin]) -> dict[tuple[PayinId, str], int]:
@@ -162,60 +215,14 @@ def _labelled(
         label = judge_deposit(registry, payin, deposit, earlier_units=earlier.get(key, 0)).label
         if label is Label.SHORT:
             earlier[key] = earlier.get(key, 0) + deposit.units
-        labelled.append(replace(deposit, label=label or ""))
+        labelled.append(replace(deposit, label=label) if label else deposit)
     return labelled
 
 
-def judge_deposit(registry: Registry, payin: Payin, deposit: Deposit, *, earlier_units: int) -> Judgement:
-    """Judge a deposit against its order by the rules of `payins.model`."""
-    assert payin.asset is not None, "an address without an asset"
-    money = Arrived(
-        asset=deposit.asset,
-        network=deposit.network,
-        units=deposit.units,
-        arrival=deposit.arrival,
-        first_block_at=deposit.first_block_at,
-        grace=registry.networks[deposit.network].grace,
-    )
-    order_network = registry.assets[payin.asset].network
-    return judge(payin, money, order_network=order_network, earlier_units=earlier_units)
-
-
-async def _note_seen(tx: Tx, fresh: Sequence[Deposit], payins: Mapping[PayinId, Payin], now: datetime) -> None:
-    seen = [
-        DepositChange(d.deposit_id, DepositEvent.SEEN, DepositState.SEEN, DepositState.SEEN, cause=f"block {d.height}")
-        for d in fresh
-    ]
-    await deposits_store.write_events(tx, seen, now)
-    await books.post_seen(tx, fresh, now)
-    changes: list[PayinChange] = []
-    living = dict(payins)
-    for deposit in fresh:
-        if deposit.payin_id in living:
-            payin = living[deposit.payin_id]
-            changes.append(_seen_change(payin, deposit))
-            living[payin.payin_id] = replace(payin, state=changes[-1].after)
-    await store.save(tx, changes, now)
-
-
-def _seen_change(payin: Payin, deposit: Deposit) -> PayinChange:
-    if deposit.label:
-        label = Label(deposit.label)
-        return PayinChange(payin, PayinEvent.LABELLED, payin.state, frozenset({label}), cause=deposit.txid)
-    if PAYIN.allows(payin.state, PayinEvent.SEEN):
-        return PayinChange(payin, PayinEvent.SEEN, PAYIN.next(payin.state, PayinEvent.SEEN), cause=deposit.txid)
-    return PayinChange(payin, PayinEvent.LABELLED, payin.state, cause=deposit.txid)
-
-
-async def finalize(tx: Tx, network: str, height: int, now: datetime) -> int:
+async def finalize_seen(tx: Tx, network: str, height: int, now: datetime) -> int:
     """Move seen deposits at or below a final height on to screening; return how many."""
-    moved = await deposits_store.finalize(tx, network, height, now)
-    if moved:
-        event, before, after = DepositEvent.FINALIZED, DepositState.SEEN, DepositState.FINAL
-        assert DEPOSIT.next(before, event) is after
-        changes = [DepositChange(deposit_id, event, before, after, cause=f"final {height}") for deposit_id in moved]
-        await deposits_store.write_events(tx, changes, now)
-    return len(moved)
+    assert DEPOSIT.next(DepositState.SEEN, DepositEvent.FINALIZED) is DepositState.FINAL
+    return await changes_store.finalize(tx, network, height, now)
 
 
 async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> list[Deposit]:
@@ -234,7 +241,7 @@ async def rewind(tx: Tx, lease: Lease, to: BlockRef, now: datetime) -> list[Depo
     deep = [deposit for deposit in above if not DEPOSIT.allows(deposit.state, DepositEvent.DROPPED)]
     if above:
         changes = [_change(d, DepositEvent.DROPPED) for d in gone] + [_change(d, DepositEvent.REVERSED) for d in deep]
-        await deposits_store.save(tx, changes, now)
+        await changes_store.save(tx, changes, now)
         await books.post_dropped(tx, gone, now)
         await books.post_reversed(tx, deep, now)
         await _take_back(tx, payins, above, now)

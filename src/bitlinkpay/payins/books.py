@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Tx
+from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.model import Deposit, DepositState
-from bitlinkpay.ledger import chart, chart_outgoing, service
+from bitlinkpay.ledger import accounts, chart, chart_outgoing, service
 from bitlinkpay.ledger.model import Posting
 
 Debts = dict[tuple[MerchantId, str], int]
@@ -30,16 +32,23 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """One deposit on its way, with the fee taken where it is credited."""
+    """One deposit on its way, with the fee taken where it is credited.
+
+    `is_new` money was final when it was first seen: it goes where it belongs without having stood as pending.
+    """
 
     way: Way
     deposit: Deposit
     fee_units: int = 0
+    is_new: bool = False
 
 
-async def post_seen(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> None:
-    """Book arrivals in a block as pending."""
-    await service.post_all(tx, [seen(deposit, now) for deposit in deposits])
+async def held_at(tx: Tx, asset: Asset, addresses: Sequence[str], height: int) -> dict[str, int]:
+    """Return the base units that each address holds by the books after the block at `height`."""
+    names = {accounts.deposit_custody(address): address for address in addresses}
+    above = await deposits_store.units_above(tx, asset, addresses, height)
+    held = await service.holdings(tx, asset.id, list(names))
+    return {address: held.get(name, 0) - above.get(address, 0) for name, address in names.items()}
 
 
 async def post_dropped(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> None:
@@ -47,15 +56,20 @@ async def post_dropped(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> No
     await service.post_all(tx, [chart.deposit_dropped(seen(deposit, now), happened_at=now) for deposit in deposits])
 
 
-async def post_money(tx: Tx, moneys: Sequence[Money], now: datetime) -> None:
-    """Book the ends of deposits, in order; a credit repays the merchant's debt first."""
+async def post(tx: Tx, arrivals: Sequence[Deposit], moneys: Sequence[Money], now: datetime) -> None:
+    """Book arrivals in a block as pending, then the ends of deposits, in order, all in one call.
+
+    A credit repays the merchant's debt first.
+    """
     credited = {
         (money.deposit.merchant_id, money.deposit.asset)
         for money in moneys
         if money.deposit.merchant_id and money.way in (Way.CREDIT, Way.ACCEPT)
     }
     debts = await service.debts(tx, sorted(credited)) if credited else {}
-    await service.post_all(tx, [_posting(money, debts, now) for money in moneys])
+    await service.post_all(
+        tx, [*(seen(deposit, now) for deposit in arrivals), *(_posting(money, debts, now) for money in moneys)]
+    )
 
 
 async def post_reversed(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> None:
@@ -86,6 +100,12 @@ def seen(deposit: Deposit, now: datetime) -> Posting:
 
 
 def _posting(money: Money, debts: Debts, now: datetime) -> Posting:
+    posting = _end(money, debts, now)
+    comes_from_pending = money.way in (Way.CREDIT, Way.PUT_ASIDE, Way.QUARANTINE)
+    return chart.at_sight(posting, address=money.deposit.target) if money.is_new and comes_from_pending else posting
+
+
+def _end(money: Money, debts: Debts, now: datetime) -> Posting:
     deposit, merchant_id = money.deposit, money.deposit.merchant_id
     if merchant_id is None:
         assert money.way in (Way.PUT_ASIDE, Way.QUARANTINE), "money without an owner can only be put aside"

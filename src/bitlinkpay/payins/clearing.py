@@ -14,14 +14,15 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.assets.service import AssetGuard
-from bitlinkpay.deposits.model import Deposit
-from bitlinkpay.payins import settling
+from bitlinkpay.deposits.model import Deposit, DepositState
+from bitlinkpay.payins import books, settling
 from bitlinkpay.payins.outputs import OutputProof
-from bitlinkpay.risk.model import Arrived, Screener, VerdictKind
+from bitlinkpay.risk import service as risk
+from bitlinkpay.risk.model import Arrived, Screener, Verdict, VerdictKind
 
 log = logging.getLogger(__name__)
 
-CLEARING_BATCH: Final = 64  # small: the first callbacks of a full block leave while its rest is being settled
+CLEARING_BATCH: Final = 256
 NOT_COVERED: Final = "the balance on the chain does not cover it"
 ABOVE_SANITY: Final = "larger than the asset's sanity limit"
 
@@ -50,6 +51,25 @@ class Clearing:
         self._announced: set[str] = set()
         self._after: Deposit | None = None
 
+    async def at_sight(self, sighted: Sequence[Deposit], height: int) -> list[Verdict]:
+        """Return verdicts on what may be settled in the very transaction that records it: final, covered, clear.
+
+        Whatever speaks against a deposit, or cannot be told now, leaves it to `settle`.
+
+        Args:
+            sighted: arrivals in final blocks that are not recorded yet.
+            height: a final height not below theirs, at which balances are compared.
+        """
+        try:
+            deposits = await self._free(sighted[:CLEARING_BATCH], height)
+            concerns, unread = await self._concerns(deposits, height)
+            fine = [d for d in deposits if d.asset not in unread and d.deposit_id not in concerns]
+            verdicts = await self._screener.screen(await self._arrived(fine))
+        except Exception:  # what is wrong here must not stop the reading; `settle` meets it again
+            log.exception("nothing can be settled at sight")
+            return []
+        return [verdict for verdict in verdicts if verdict.kind is VerdictKind.CLEAR]
+
     async def settle(self, network: str, height: int) -> int:
         """Settle up to `CLEARING_BATCH` final deposits; return how many got their end.
 
@@ -61,27 +81,31 @@ class Clearing:
             deposits = await deposits_store.list_final(tx, network, after=self._after, limit=CLEARING_BATCH)
         # What has to wait (no verdict, asset on hold) must not hold up what stands behind it: go round, page by page.
         self._after = deposits[-1] if len(deposits) == CLEARING_BATCH else None
-        deposits = await self._free(deposits)
-        if self._outputs is not None:
-            deposits = self._outputs.ripe(deposits, height)
+        deposits = await self._free(deposits, height)
         if not deposits:
             return 0
         concerns, unread = await self._concerns(deposits, height)
         deposits = [deposit for deposit in deposits if deposit.asset not in unread]
-        if not deposits:
+        # Everything is screened, also what is held for another reason; what gets no verdict stays final for now.
+        verdicts = await self._screener.screen(await self._arrived(deposits))
+        if not verdicts:
             return 0
-        passed, held = await self._judge(deposits, concerns)
+        passed, held = _judge(verdicts, concerns)
         now = self._clock.now()
 
         async def work(tx: Tx) -> int:
-            return await settling.settle(tx, self._registry, passed=passed, held=held, now=now)
+            settled = await settling.settle(tx, self._registry, passed=passed, held=held, now=now)
+            await risk.keep(tx, verdicts)
+            return settled
 
         return await self._database.unit(work)
 
-    async def _free(self, deposits: list[Deposit]) -> list[Deposit]:
-        """Leave out the money of assets on hold (THREATS DEP-21): it stays final until a person has looked."""
+    async def _free(self, deposits: Sequence[Deposit], height: int) -> list[Deposit]:
+        """Leave out what is not deep enough yet, and the money of assets on hold (THREATS DEP-21)."""
+        if self._outputs is not None:
+            deposits = self._outputs.ripe(deposits, height)
         if self._guard is None:
-            return deposits
+            return list(deposits)
         assets = {deposit.asset for deposit in deposits}
         waiting = await self._guard.waiting(assets)
         for asset in sorted(waiting - self._announced):
@@ -105,36 +129,27 @@ class Clearing:
                 log.error("%s: balances cannot be read, its deposits wait: %s", asset, error)  # noqa: TRY400 - foreseen
                 unread.add(asset)
                 continue
-            concerns |= {deposit_id: concerns.get(deposit_id, NOT_COVERED) for deposit_id in uncovered}
+            for deposit_id in uncovered:
+                concerns[deposit_id] = _and(concerns.get(deposit_id, ""), NOT_COVERED)
         return concerns, frozenset(unread)
 
-    async def _uncovered(self, asset: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
+    async def _uncovered(self, asset_id: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
         """Return the deposits that the chain's own state does not bear out."""
         if self._outputs is not None:
             return await self._outputs.list_missing(deposits)
+        asset = self._registry.assets[asset_id]
         targets = sorted({deposit.target for deposit in deposits})
         async with self._database.reader() as tx:
-            booked = await deposits_store.booked_units(tx, asset, targets, height)
-        balances = await self._chain.balances(self._registry.assets[asset], targets, height)
-        short = {target for target, units in zip(targets, balances, strict=True) if units < booked.get(target, 0)}
+            expected = await books.held_at(tx, asset, targets, height)
+        is_booked = deposits[0].state is not DepositState.SEEN
+        for deposit in deposits if not is_booked else ():  # at sight it comes on top
+            expected[deposit.target] += deposit.units
+        balances = await self._chain.balances(asset, targets, height)
+        short = {target for target, units in zip(targets, balances, strict=True) if units < expected[target]}
         for target in short:
-            log.critical("%s at %s: the chain holds less than the books; its new deposits are held", asset, target)
+            if is_booked:
+                log.critical("%s at %s: the chain holds less than the books; its deposits are held", asset_id, target)
         return [deposit.deposit_id for deposit in deposits if deposit.target in short]
-
-    async def _judge(
-        self, deposits: Sequence[Deposit], concerns: Mapping[DepositId, str]
-    ) -> tuple[list[DepositId], dict[DepositId, str]]:
-        """Screen everything, also what is held for another reason; what gets no verdict stays final for now."""
-        passed: list[DepositId] = []
-        held: dict[DepositId, str] = {}
-        for verdict in await self._screener.screen(await self._arrived(deposits)):
-            finding = "" if verdict.kind is VerdictKind.CLEAR else verdict.reason or verdict.kind.value
-            reasons = [reason for reason in (concerns.get(verdict.deposit_id, ""), finding) if reason]
-            if reasons:
-                held[verdict.deposit_id] = "; ".join(reasons)
-            else:
-                passed.append(verdict.deposit_id)
-        return passed, held
 
     async def _arrived(self, deposits: Sequence[Deposit]) -> list[Arrived]:
         """Return what is to be screened; on a chain of outputs everyone whose money a transaction spent."""
@@ -142,6 +157,26 @@ class Clearing:
             return [_arrived(deposit) for deposit in deposits]
         payers = await self._outputs.payers(deposits)
         return [_arrived(d, payers[d.deposit_id]) for d in deposits if d.deposit_id in payers]
+
+
+def _judge(
+    verdicts: Sequence[Verdict], concerns: Mapping[DepositId, str]
+) -> tuple[list[DepositId], dict[DepositId, str]]:
+    """Return what passes and, with the reasons, what is held."""
+    passed: list[DepositId] = []
+    held: dict[DepositId, str] = {}
+    for verdict in verdicts:
+        finding = "" if verdict.kind is VerdictKind.CLEAR else verdict.reason or verdict.kind.value
+        reasons = _and(concerns.get(verdict.deposit_id, ""), finding)
+        if reasons:
+            held[verdict.deposit_id] = reasons
+        else:
+            passed.append(verdict.deposit_id)
+    return passed, held
+
+
+def _and(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _arrived(deposit: Deposit, payers: tuple[str, ...] = ()) -> Arrived:

@@ -18,6 +18,7 @@ from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import store
 from bitlinkpay.payins.model import Payin, PayinState, wm_status
 from bitlinkpay.webhooks.model import NewDelivery
+from bitlinkpay.webhooks.subscriber import tell
 from bitlinkpay.wm.answers import DepositCallback, content_json
 from bitlinkpay.wm.ids import DEPOSIT_STATUS_DESC
 
@@ -33,14 +34,14 @@ class Outcome:
 
 
 async def announce(tx: Tx, registry: Registry, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Append one event an outcome, in the caller's transaction.
+    """Append one event an outcome, and the callback that it owes, in the caller's transaction.
 
     Where it goes is decided here, once: to the order's callback URL if its merchant asked for this status.
     """
     if not outcomes:
         return
     statuses = await store.callback_statuses(tx, sorted({outcome.payin.merchant_id for outcome in outcomes}))
-    await outbox.append(tx, [_event(registry, outcome, statuses, now) for outcome in outcomes])
+    await tell(tx, [_event(registry, outcome, statuses, now) for outcome in outcomes], delivery_of)
 
 
 def _event(

@@ -12,10 +12,9 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import PayinId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
-from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor, Lease
-from bitlinkpay.payins import arrivals, store
+from bitlinkpay.payins import arrivals, books, store
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +58,9 @@ class Reconciling:
 
     async def _compare(self, lease: Lease, cursor: Cursor, addresses: Sequence[str]) -> int:
         async with self._database.reader() as tx:
-            booked = await deposits_store.booked_units(tx, self._native.id, addresses, cursor.height)
+            booked = await books.held_at(tx, self._native, addresses, cursor.height)
         balances = await self._chain.balances(self._native, addresses, cursor.height)
-        more = [address for address, units in zip(addresses, balances, strict=True) if units > booked.get(address, 0)]
+        more = [address for address, units in zip(addresses, balances, strict=True) if units > booked[address]]
         return sum([await self._explain(lease, cursor, address) for address in more])
 
     async def _explain(self, lease: Lease, cursor: Cursor, address: str) -> int:
@@ -87,9 +86,11 @@ class Reconciling:
             standing = await journal.standing(tx, network.id, [block for block, _ in found])
             kept = [(block, transfer) for block, transfer in found if block.hash in standing]
             cursor = await journal.find_cursor(tx, network.id)
-            recorded = await arrivals.record(tx, self._registry, network, kept, now)
-            if cursor and recorded:
-                await arrivals.finalize(tx, network.id, cursor.final_height, now)
+            assert cursor is not None, "a lease without a cursor"
+            sighted = await arrivals.sight(tx, network, kept, now)
+            recorded = await arrivals.record(
+                tx, self._registry, sighted, cleared=(), final_height=cursor.final_height, now=now
+            )
             return len(recorded)
 
         return await self._database.unit(work)

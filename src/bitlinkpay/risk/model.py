@@ -96,7 +96,10 @@ class Screener(Protocol):
     """What the flow of deposits asks."""
 
     async def screen(self, items: Sequence[Arrived]) -> Sequence[Verdict]:
-        """Return verdicts, stored already; an item without one stays where it is and is asked about again."""
+        """Return verdicts, to be kept with what they decide (`risk.service.keep`).
+
+        An item without one stays where it is and is asked about again.
+        """
         ...
 
 

@@ -10,7 +10,6 @@ from typing import Final
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.db.pool import Database
 from bitlinkpay.risk import store
 from bitlinkpay.risk.model import Arrived, Finding, Provider, ProviderDown, Verdict, VerdictKind, conclude
 
@@ -37,7 +36,7 @@ class NoLists:
 
 
 class Screening:
-    """Asks providers outside of any transaction and stores the verdicts in one of its own (`model.Screener`).
+    """Asks providers outside of any transaction (`model.Screener`); nothing is written.
 
     A payer is clear when every provider says so. While one of them gives no answer, nothing is clear: an item is then
     listed if another provider lists it, or gets no verdict and is asked about again.
@@ -45,7 +44,6 @@ class Screening:
 
     def __init__(
         self,
-        database: Database,
         providers: Sequence[Provider],
         clock: Clock,
         *,
@@ -55,29 +53,24 @@ class Screening:
         """Prepare screening.
 
         Args:
-            database: where verdicts are kept.
             providers: at least one; `NoLists` where there is none.
             clock: business time.
             unnamed_limits: asset → base units up to which money without a named payer passes; none passes by default.
             timeout_s: how long a provider may take.
         """
         assert providers, "fail closed: without a provider nothing could be told"
-        self._database = database
         self._providers = providers
         self._clock = clock
         self._unnamed_limits = unnamed_limits or {}
         self._timeout_s = timeout_s
 
     async def screen(self, items: Sequence[Arrived]) -> Sequence[Verdict]:
-        """Return a stored verdict for each item that has one; see `model.Screener`."""
+        """Return a verdict for each item that has one; see `model.Screener`."""
         wanted: dict[str, dict[str, None]] = defaultdict(dict)
         for item in items:
             wanted[item.network].update(dict.fromkeys(item.payers))
         answers = [await self._ask(provider, wanted) for provider in self._providers]
-        verdicts = [verdict for item in items if (verdict := self._conclude(item, answers)) is not None]
-        if verdicts:
-            await self._database.unit(lambda tx: store.add_verdicts(tx, verdicts))
-        return verdicts
+        return [verdict for item in items if (verdict := self._conclude(item, answers)) is not None]
 
     async def _ask(self, provider: Provider, wanted: Mapping[str, Mapping[str, None]]) -> _Answers | None:
         """Return one provider's findings by network and address, or None while it is down."""
@@ -120,6 +113,12 @@ def _matched(network: str, asked: Iterable[str], findings: Sequence[Finding]) ->
     if [(finding.network, finding.address) for finding in findings] != [(network, address) for address in asked]:
         raise ProviderDown("it answers about other addresses than it was asked about")
     return findings
+
+
+async def keep(tx: Tx, verdicts: Sequence[Verdict]) -> None:
+    """Keep verdicts for ever, in the transaction that acts on them: none counts without its evidence."""
+    if verdicts:
+        await store.add_verdicts(tx, verdicts)
 
 
 async def list_findings(tx: Tx, deposit_id: DepositId) -> Sequence[Finding]:

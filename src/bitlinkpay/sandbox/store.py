@@ -97,19 +97,17 @@ class SandboxState:
         async with self._database.reader() as tx:
             rows = await tx.fetch(
                 """
-                WITH came AS (
-                    SELECT target AS address, sum(units) AS units FROM sim_transfers
-                    WHERE target = ANY ($3::text[]) AND asset = $2 AND height <= $4 AND NOT has_failed
-                    GROUP BY target
-                ), went AS (
-                    SELECT source AS address, sum(CASE WHEN asset = $2 AND NOT has_failed THEN units ELSE 0 END)
-                         + sum(CASE WHEN $5 THEN fee_units ELSE 0 END) AS units
-                    FROM sim_transfers WHERE source = ANY ($3::text[]) AND network = $1 AND height <= $4
-                    GROUP BY source
-                )
-                SELECT greatest(0, coalesce(came.units, 0) - coalesce(went.units, 0)) AS units
+                SELECT greatest(0, came.units - went.units) AS units
                 FROM unnest($3::text[]) WITH ORDINALITY AS a(address, place)
-                LEFT JOIN came USING (address) LEFT JOIN went USING (address)
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(sum(units), 0) AS units FROM sim_transfers
+                    WHERE target = a.address AND asset = $2 AND height <= $4 AND NOT has_failed
+                ) came
+                CROSS JOIN LATERAL (
+                    SELECT coalesce(sum(CASE WHEN asset = $2 AND NOT has_failed THEN units ELSE 0 END)
+                         + sum(CASE WHEN $5 THEN fee_units ELSE 0 END), 0) AS units
+                    FROM sim_transfers WHERE source = a.address AND network = $1 AND height <= $4
+                ) went
                 ORDER BY a.place
                 """,
                 asset.network,

@@ -9,8 +9,8 @@ from bitlinkpay.core.errors import Conflict, NotFound
 from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store
-from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositEvent
-from bitlinkpay.deposits.store import DepositChange
+from bitlinkpay.deposits.changes import store as changes_store
+from bitlinkpay.deposits.model import DEPOSIT, Deposit, DepositChange, DepositEvent
 from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
@@ -38,7 +38,7 @@ async def claim(tx: Tx, registry: Registry, deposit_id: DepositId, *, by: str, n
     if not DEPOSIT.allows(deposit.state, DepositEvent.CLAIMED):
         raise NotClaimable(f"this money is {deposit.state}: only final money that waits for its owner can be claimed")
     after = DEPOSIT.next(deposit.state, DepositEvent.CLAIMED)
-    await store.save(tx, [DepositChange(deposit_id, DepositEvent.CLAIMED, deposit.state, after, cause=by)], now)
+    await changes_store.save(tx, [DepositChange(deposit_id, DepositEvent.CLAIMED, deposit.state, after, cause=by)], now)
     family = registry.networks[deposit.network].family
     custody = accounts.deposit_custody(deposit.target)
     posting = chart.unattributed_funded(

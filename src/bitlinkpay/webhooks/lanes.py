@@ -49,10 +49,12 @@ class Lanes:
         lane.in_flight += 1
         self._lanes.move_to_end(endpoint)
 
-    def claimed(self, endpoint: str, now_s: float) -> None:
-        """Note that a claim for this endpoint is done with and whether it used all the room."""
-        lane = self._lanes.setdefault(endpoint, _Lane())
-        lane.is_full = _room(lane, now_s) == 0
+    def claimed(self, endpoint: str, *, count: int, room: int) -> None:
+        """Note that a claim brought `count` attempts for this endpoint, which had `room` when the claim began.
+
+        What finished while the claim was under way does not matter: where the room was used up, more may be due.
+        """
+        self._lanes.setdefault(endpoint, _Lane()).is_full = count >= room
 
     def succeed(self, endpoint: str, *, took_s: float) -> bool:
         """Note an answer of a living server; returns whether a full endpoint has room worth a claim again.

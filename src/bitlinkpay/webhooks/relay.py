@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,8 +119,9 @@ class Relay:
         if free <= 0:
             self._is_full = True
             return 0
+        rooms = self._lanes.rooms(time.monotonic())
         try:
-            claims, known = await self._database.unit(lambda tx: self._claim(tx, free))
+            claims, known = await self._database.unit(lambda tx: self._claim(tx, free, rooms))
         except Unavailable as error:
             _log.warning("cannot claim deliveries: %s", error)
             return 0
@@ -129,20 +131,15 @@ class Relay:
             task = asyncio.create_task(self._attempt(claimed, known.get(claimed.merchant_id, ())))
             self._tasks.add(task)
             task.add_done_callback(self._finish)
-        now_s = time.monotonic()
-        for endpoint in {claimed.endpoint for claimed in claims}:
-            self._lanes.claimed(endpoint, now_s)
-        self._lanes.forget_idle(now_s)
+        for endpoint, count in Counter(claimed.endpoint for claimed in claims).items():
+            self._lanes.claimed(endpoint, count=count, room=rooms.get(endpoint, FIRST_ROOM))
+        self._lanes.forget_idle(time.monotonic())
         return len(claims)
 
-    async def _claim(self, tx: Tx, limit: int) -> tuple[list[Claimed], Mapping[MerchantId, Sequence[str]]]:
-        claims = await service.claim_due(
-            tx,
-            now=self._clock.now(),
-            limit=limit,
-            rooms=self._lanes.rooms(time.monotonic()),
-            room_else=FIRST_ROOM,
-        )
+    async def _claim(
+        self, tx: Tx, limit: int, rooms: Mapping[str, int]
+    ) -> tuple[list[Claimed], Mapping[MerchantId, Sequence[str]]]:
+        claims = await service.claim_due(tx, now=self._clock.now(), limit=limit, rooms=rooms, room_else=FIRST_ROOM)
         return claims, await self._secrets_of(tx, {claimed.merchant_id for claimed in claims})
 
     async def _secrets_of(self, tx: Tx, merchants: set[MerchantId]) -> Mapping[MerchantId, Sequence[str]]:

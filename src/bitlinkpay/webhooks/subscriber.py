@@ -1,18 +1,22 @@
-"""From events to deliveries: what happened becomes what is owed, in one transaction, each exactly once."""
+"""From events to deliveries: what happened becomes what is owed, each exactly once.
+
+Who makes an event and knows what it owes `tell`s both in one transaction; `fan_out` sees to all other events.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 from bitlinkpay.core.errors import Unavailable
-from bitlinkpay.core.ids import EventId
 from bitlinkpay.db import outbox
 from bitlinkpay.db.outbox import Event
 from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.webhooks import service
 from bitlinkpay.webhooks.model import NewDelivery
+from bitlinkpay.webhooks.urls import endpoint_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,24 +35,46 @@ async def fan_out(database: Database, makers: Mapping[str, Maker], *, limit: int
     """
 
     async def step(tx: Tx) -> int:
-        events = await outbox.claim(tx, SUBSCRIBER, limit)
-        owed: list[NewDelivery] = []
-        done: list[EventId] = []
-        for event in events:
-            try:
-                delivery = _make(makers, event)
-            except Exception:  # noqa: BLE001 - what is wrong with one event must not stop the callbacks of others
-                _log.exception("event %s (%s) cannot be told to its merchant", event.event_id, event.kind)
-                continue
-            done.append(event.event_id)
-            if delivery is not None:
-                owed.append(delivery)
-        await service.enqueue(tx, owed)
-        if done:
-            await outbox.mark(tx, SUBSCRIBER, done)
-        return len(done)
+        made = _make_all(makers, await outbox.claim(tx, SUBSCRIBER, limit))
+        await service.enqueue(tx, made.owed)
+        if made.done:
+            await outbox.mark(tx, SUBSCRIBER, [event.event_id for event in made.done])
+        return len(made.done)
 
     return await database.unit(step)
+
+
+async def tell(tx: Tx, events: Sequence[Event], maker: Maker) -> None:
+    """Write events and the callbacks that they owe, so that the commit that makes them true wakes the relays.
+
+    An event whose maker fails is left to `fan_out`: it holds up neither this transaction nor the other callbacks.
+    """
+    made = _make_all({event.kind: maker for event in events}, events)
+    await outbox.append(tx, made.done, done_by=SUBSCRIBER)
+    await outbox.append(tx, made.failed)
+    await service.enqueue(tx, made.owed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    owed: list[NewDelivery] = field(default_factory=list)
+    done: list[Event] = field(default_factory=list)
+    failed: list[Event] = field(default_factory=list)
+
+
+def _make_all(makers: Mapping[str, Maker], events: Sequence[Event]) -> _Made:
+    made = _Made()
+    for event in events:
+        try:
+            delivery = _make(makers, event)
+        except Exception:  # noqa: BLE001 - what is wrong with one event must not stop the callbacks of others
+            _log.exception("event %s (%s) cannot be told to its merchant", event.event_id, event.kind)
+            made.failed.append(event)
+            continue
+        made.done.append(event)
+        if delivery is not None:
+            made.owed.append(delivery)
+    return made
 
 
 def _make(makers: Mapping[str, Maker], event: Event) -> NewDelivery | None:
@@ -57,6 +83,7 @@ def _make(makers: Mapping[str, Maker], event: Event) -> NewDelivery | None:
     if delivery is not None:
         assert delivery.merchant_id == event.merchant_id, "a callback goes to the merchant whose event it is"
         assert delivery.delivery_id == event.event_id, "an event owes one delivery under its own id"
+        assert endpoint_of(delivery.url), "a callback goes to a URL that was checked"
     return delivery
 
 

@@ -1,5 +1,6 @@
 """Callback URLs: one strict grammar, asked when an order is created and again before each send. Pure."""
 
+import functools
 import re
 import unicodedata
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -52,6 +53,7 @@ def check_url(text: str, policy: UrlPolicy, *, param: str = "callback_url") -> s
     return _canonical(parts, host, port)
 
 
+@functools.lru_cache(maxsize=4096)
 def endpoint_of(url: str) -> str:
     """Return `scheme://host:port` of a checked URL: what fails together and is limited together."""
     parts = urlsplit(url)

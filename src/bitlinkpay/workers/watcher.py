@@ -72,9 +72,10 @@ class Watcher:
         settled = await self._settle(cursor, head)
         if moved:
             cursor = await self._cursor()
+        is_behind = cursor.height < head.latest.height
         # On a fast chain every step moves: what belongs to the end of the chain is done whenever we stand there.
-        found = await self._close(lease, cursor) if not moved or cursor.height >= head.latest.height else 0
-        return moved or settled > 0 or found > 0
+        found = await self._close(lease, cursor) if not moved or not is_behind else 0
+        return (moved and is_behind) or settled > 0 or found > 0
 
     async def _settle(self, cursor: Cursor, head: Head) -> int:
         if head.final.height < cursor.final_height:
@@ -135,7 +136,7 @@ class Watcher:
             return False
         if blocks[0].parent != cursor.hash:
             return await self._rewind(lease, cursor, head)
-        await self._observe(lease, blocks, await self._final(head, blocks))
+        await self._observe(lease, head, blocks)
         return True
 
     async def _scan(self, height: int, latest: int) -> Sequence[Block]:
@@ -164,12 +165,27 @@ class Watcher:
             raise ForkedBlock(f"{self._network.id}: the final block {final.height} is not on the chain that was read")
         return final.height
 
-    async def _observe(self, lease: Lease, blocks: Sequence[Block], final_height: int) -> None:
+    async def _observe(self, lease: Lease, head: Head, blocks: Sequence[Block]) -> None:
         parts = self._parts
         now = parts.clock.now()
+        final_height = await self._final(head, blocks)
+        arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
+        async with parts.database.reader() as tx:
+            sighted = await arrivals.sight(tx, self._network, arrived, now)
+        final = [deposit for deposit in sighted if deposit.height <= final_height]
+        cleared = await parts.clearing.at_sight(final, head.final.height) if final else []
 
         async def work(tx: Tx) -> None:
-            await arrivals.observe(tx, parts.registry, lease, blocks=blocks, final_height=final_height, now=now)
+            await arrivals.observe(
+                tx,
+                parts.registry,
+                lease,
+                blocks=blocks,
+                sighted=sighted,
+                cleared=cleared,
+                final_height=final_height,
+                now=now,
+            )
             if any(block.height % PRUNE_EVERY == 0 for block in blocks):
                 await journal.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
 
@@ -186,7 +202,7 @@ class Watcher:
 
         async def work(tx: Tx) -> int:
             await journal.hold_lease(tx, lease, final_height=final)
-            return await arrivals.finalize(tx, lease.network, final, now)
+            return await arrivals.finalize_seen(tx, lease.network, final, now)
 
         return await self._parts.database.unit(work) > 0
 

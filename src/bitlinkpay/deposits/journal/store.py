@@ -64,27 +64,39 @@ async def take_lease(tx: Tx, *, network: str, token: UUID, now: datetime, life: 
     return Lease(network, token, until) if until else None
 
 
-async def advance(tx: Tx, lease: Lease, *, parent: str, last: Block, final_height: int, now: datetime) -> None:
-    """Move the cursor from the block `parent` to `last`.
+async def advance(tx: Tx, lease: Lease, *, blocks: Sequence[Block], final_height: int, now: datetime) -> None:
+    """Append verified, linked blocks to the journal and move the cursor from the first one's parent to the last one.
 
     Raises:
         LostLease: the cursor stands elsewhere or another watcher holds the lease.
     """
+    last = blocks[-1]
     moved = await tx.fetchval(
         """
-        update cursors
-        set height = $4, hash = $5, block_at = $6, final_height = greatest(final_height, $7), updated_at = $8
-        where network = $1 and lease_token = $2 and hash = $3
-        returning height
+        with moved as (
+            update cursors
+            set height = $4, hash = $5, block_at = $6, final_height = greatest(final_height, $7), updated_at = $8
+            where network = $1 and lease_token = $2 and hash = $3
+            returning network, height
+        ), kept as (
+            insert into blocks (network, height, hash, parent, block_at)
+            select moved.network, b.*
+            from moved cross join unnest($9::bigint[], $10::text[], $11::text[], $12::timestamptz[]) as b
+        )
+        select height from moved
         """,
         lease.network,
         lease.token,
-        parent,
+        blocks[0].parent,
         last.height,
         last.hash,
         last.time,
         final_height,
         now,
+        [block.height for block in blocks],
+        [block.hash for block in blocks],
+        [block.parent for block in blocks],
+        [block.time for block in blocks],
     )
     if moved is None:
         raise LostLease(lease.network)
@@ -108,21 +120,6 @@ async def hold_lease(tx: Tx, lease: Lease, *, final_height: int) -> None:
     )
     if held is None:
         raise LostLease(lease.network)
-
-
-async def write_journal(tx: Tx, network: str, blocks: Sequence[Block]) -> None:
-    """Append verified blocks to the journal."""
-    await tx.execute(
-        """
-        insert into blocks (network, height, hash, parent, block_at)
-        select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::timestamptz[])
-        """,
-        network,
-        [block.height for block in blocks],
-        [block.hash for block in blocks],
-        [block.parent for block in blocks],
-        [block.time for block in blocks],
-    )
 
 
 async def prune_journal(tx: Tx, network: str, below: int) -> None:
