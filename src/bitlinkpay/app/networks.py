@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import assert_never
 
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.bitcoin.chain import BitcoinChain, BitcoinOptions
@@ -16,14 +16,15 @@ from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.tron.access import TronOptions
+from bitlinkpay.chains.tron.chain import TronChain
+from bitlinkpay.chains.tron.reader import Proof as TronProof
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.store import SandboxState
 from bitlinkpay.settings import NetworkSettings, Settings
 from bitlinkpay.signer.keyring import KeyRing
-
-READABLE: Final = frozenset(Family) - {Family.TRON}  # families with an adapter for real nodes
 
 
 def load_networks(settings: Settings) -> Registry:
@@ -35,9 +36,6 @@ def load_networks(settings: Settings) -> Registry:
     named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
     endpoints = {**registry.endpoints, **named}
     on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
-    blind = [name for name in on if registry.networks[name].family not in READABLE]
-    if blind and not settings.is_sandbox:
-        raise Invalid(f"this release cannot read {', '.join(blind)} yet: take their endpoints out, or use a sandbox")
     return Registry(
         MappingProxyType({name: network for name, network in registry.networks.items() if name in on}),
         MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in on}),
@@ -86,5 +84,13 @@ def _adapter(settings: Settings, registry: Registry, network: Network, ring: Key
             )
         case Family.SOLANA:
             return SolanaChain(network, registry.assets_of(network.id), endpoints, quorum=nodes.quorum)
-        case family:
-            raise Invalid(f"this release cannot read networks of the {family} family yet")
+        case Family.TRON:
+            return TronChain(
+                network,
+                registry.assets_of(network.id),
+                endpoints,
+                quorum=nodes.quorum,
+                options=TronOptions(proof=TronProof(named.proof or network.proof)),
+            )
+        case _:
+            assert_never(network.family)

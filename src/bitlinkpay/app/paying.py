@@ -16,6 +16,9 @@ from bitlinkpay.chains.solana.sender import SolanaSender
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.ton.sender import TonSender
+from bitlinkpay.chains.tron.chain import TronChain
+from bitlinkpay.chains.tron.plan import TronPlan
+from bitlinkpay.chains.tron.sender import TronSender
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
@@ -51,6 +54,8 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
             return Road(TonSender(chain, platform.registry.assets_of(chain.network.id)), TonPlan)
         case SolanaChain():
             return Road(SolanaSender(chain, platform.registry.assets_of(chain.network.id)), SolanaPlan)
+        case TronChain():
+            return Road(TronSender(chain.access), TronPlan)
         case _:
             return None
 

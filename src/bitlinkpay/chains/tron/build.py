@@ -11,7 +11,7 @@ from bitlinkpay.chains.codec import abi
 from bitlinkpay.chains.codec.evm import keccak256
 from bitlinkpay.chains.codec.tron import to_bytes
 from bitlinkpay.chains.outgoing import Intent, Payment, Purpose
-from bitlinkpay.chains.tron.contract import Kind
+from bitlinkpay.chains.tron.kinds import Kind
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.chains.tron.protobuf import data, message, number
 from bitlinkpay.core.assets import Asset

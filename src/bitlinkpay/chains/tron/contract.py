@@ -5,42 +5,17 @@ out either is a contract without content, which moves nothing.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
 from bitlinkpay.chains.codec.tron import from_bytes
+from bitlinkpay.chains.tron.kinds import Kind
 from bitlinkpay.chains.tron.proof import is_address
 from bitlinkpay.chains.tron.protobuf import Message, NotProtobuf
 from bitlinkpay.chains.tron.wire import Malformed
 
 _CONTRACT_FIELD = 11
 
-
-class Kind(IntEnum):
-    """`ContractType` of core/Tron.proto, as far as it means anything here."""
-
-    ACCOUNT_CREATE = 0
-    TRANSFER = 1
-    TRANSFER_ASSET = 2
-    VOTE = 4
-    ACCOUNT_UPDATE = 10
-    UNFREEZE = 12
-    WITHDRAW_REWARD = 13
-    SET_ACCOUNT_ID = 19
-    CREATE_CONTRACT = 30
-    TRIGGER_CONTRACT = 31
-    PERMISSION_UPDATE = 46
-    FREEZE_V2 = 54
-    UNFREEZE_V2 = 55
-    WITHDRAW_UNFROZEN = 56
-    DELEGATE = 57
-    UNDELEGATE = 58
-    CANCEL_UNFREEZE = 59
-
-
-RUNS_CODE: Final = frozenset({Kind.CREATE_CONTRACT, Kind.TRIGGER_CONTRACT})
-"""Kinds whose receipt must say how the code ended."""
 
 _OWNER_FIELD: Final[dict[int, int]] = {
     Kind.TRANSFER_ASSET: 2,
@@ -98,7 +73,7 @@ class Contract:
         return 0 if message is None else message.number(2)
 
     def _message(self, name: bytes) -> Message | None:
-        """Return the contract's message if it is of the type `name`, as protobuf itself checks it; of any type for b""."""
+        """Return the contract's message if it is of the type `name`, as java-tron checks it; of every type for b""."""
         if name and self.type_url.rpartition(b"/")[2] != name:
             return None
         try:

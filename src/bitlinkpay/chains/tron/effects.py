@@ -7,7 +7,8 @@ anything else is named as unknown, and then its balance waits until that block h
 from collections import defaultdict
 from dataclasses import dataclass
 
-from bitlinkpay.chains.tron.contract import RUNS_CODE, Kind, address
+from bitlinkpay.chains.tron.contract import address
+from bitlinkpay.chains.tron.kinds import RUNS_CODE, Kind
 from bitlinkpay.chains.tron.sealed import Executed, Sealed
 from bitlinkpay.chains.tron.transfers import Listing, moving, read_logs
 from bitlinkpay.chains.tron.wire import unhex

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bitlinkpay.chains.outgoing import Intent, KeyRole, Purpose
-from bitlinkpay.chains.tron.plan import TronPlan
-from bitlinkpay.chains.tron.wire import HASH_BYTES
+from bitlinkpay.chains.tron.plan import ID_BYTES, TronPlan
 from bitlinkpay.core.assets import Asset, Network
 
 LIFE_MAX_MS: Final = 600_000
@@ -53,7 +52,7 @@ def _payment(intent: Intent, network: Network, asset: Asset) -> Iterator[str]:
 
 
 def _times(plan: TronPlan) -> Iterator[str]:
-    if len(plan.ref_id) != HASH_BYTES or plan.ref_id[:8] != plan.ref_height.to_bytes(8, "big"):
+    if len(plan.ref_id) != ID_BYTES or plan.ref_id[:8] != plan.ref_height.to_bytes(8, "big"):
         yield "a block id that is not that of the height"
     if not 0 < plan.timestamp_ms < plan.expiration_ms <= plan.timestamp_ms + LIFE_MAX_MS:
         yield f"a life of not more than {LIFE_MAX_MS // 1000} seconds"

@@ -1,8 +1,12 @@
 """What one TRON transaction of ours looks like but for its signature."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bitlinkpay.chains.outgoing import Intent
+
+ID_BYTES: Final = 32
+"""The size of a block's id, whose first eight bytes are its height."""
 
 
 @dataclass(frozen=True, slots=True)

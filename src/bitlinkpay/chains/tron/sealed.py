@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bitlinkpay.chains.base import BlockRef, GapError
-from bitlinkpay.chains.tron.contract import RUNS_CODE, Contract, read_contract
+from bitlinkpay.chains.tron.contract import Contract, read_contract
+from bitlinkpay.chains.tron.kinds import RUNS_CODE
 from bitlinkpay.chains.tron.proof import check_ids, is_proven
 from bitlinkpay.chains.tron.wire import HASH_BYTES, HeaderData, Info, Malformed, RawBlock, RawTransaction, moment, unhex
 

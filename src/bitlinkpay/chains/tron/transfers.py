@@ -15,7 +15,8 @@ from functools import lru_cache
 from bitlinkpay.chains.base import Arrival, Block, Transfer
 from bitlinkpay.chains.codec.evm import keccak256
 from bitlinkpay.chains.codec.tron import from_bytes, to_bytes
-from bitlinkpay.chains.tron.contract import RUNS_CODE, Kind, address
+from bitlinkpay.chains.tron.contract import address
+from bitlinkpay.chains.tron.kinds import RUNS_CODE, Kind
 from bitlinkpay.chains.tron.sealed import Executed, Sealed
 from bitlinkpay.chains.tron.wire import Info, Inner, Log, unhex
 from bitlinkpay.core.assets import Asset

@@ -1,0 +1,139 @@
+"""The platform in one process on the TRON test network: `World`, with TRON read by `TronChain` and its tokens guarded."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from tests.chains.tron.network import TronContract, TronNet
+from tests.flows.harness import World, market
+from tests.support.clock import ManualClock
+
+from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.registry import load_registry
+from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.tron.access import TronOptions
+from bitlinkpay.chains.tron.chain import TronChain
+from bitlinkpay.db.pool import Database
+from bitlinkpay.deposits.assets.service import AssetGuard, Holds
+from bitlinkpay.payins.clearing import Clearing
+from bitlinkpay.payins.model import Payin
+from bitlinkpay.payins.reconciling import CADENCE, Reconciling
+from bitlinkpay.payins.service import Payins
+from bitlinkpay.risk.service import Screening
+from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.wallets.service import Allocator
+from bitlinkpay.workers.watcher import Parts, Watcher
+
+USDT, TRX, NETWORK = "usdt-tron", "trx-tron", "tron"
+TRANSFER = "transfer(address,uint256)"
+
+ROWS = """
+[networks.tron]
+genesis = "{genesis}"
+endpoints = {urls}
+quorum = {quorum}
+
+[assets.trx-tron]
+symbol = "TRX"
+network = "tron"
+decimals = 6
+payable_decimals = 6
+wm_coin_id = 2
+minimum = "0.1"
+sanity = "50000000"
+
+[assets.usdt-tron]
+symbol = "USDT"
+network = "tron"
+standard = "TRC20"
+contract = "{contract}"
+decimals = 6
+payable_decimals = 6
+wm_coin_id = 1
+minimum = "0.01"
+sanity = "10000000"
+"""
+
+
+@dataclass
+class TronWorld(World):
+    net: TronNet = None
+    token: TronContract = None
+    guard: AssetGuard = None
+    is_lied_to: bool = False  # the books hold money, in quarantine, that every node invented
+
+    @classmethod
+    @asynccontextmanager
+    async def on(
+        cls, net: TronNet, token: TronContract, database: Database, clock: ManualClock, ring: KeyRing, *, folder: Path
+    ) -> AsyncIterator[Self]:
+        """Start the platform on a network of three nodes of which two must agree; `token` is its USDT."""
+        urls = str(net.urls).replace("'", '"')
+        (folder / "devnet.toml").write_text(
+            ROWS.format(genesis=net.genesis, urls=urls, quorum=2, contract=token.address)
+        )
+        registry = load_registry(folder / "devnet.toml")
+        world = await cls.start(database, clock, ring)
+        world.net, world.token, world.registry, world.is_simulated = net, token, registry, False
+        network, assets = registry.networks[NETWORK], registry.assets_of(NETWORK)
+        chain = TronChain(
+            network,
+            assets,
+            [Endpoint(url, timeout=timedelta(seconds=3)) for url in net.urls],
+            quorum=2,
+            options=TronOptions(patience=timedelta(milliseconds=300)),
+        )
+        world.guard = AssetGuard(database=database, chain=chain, assets=assets, clock=clock)
+        world.chains[NETWORK] = chain
+        world.payins = Payins(
+            registry=registry, allocator=Allocator(database, ring), market=market, clock=clock, holds=world.list_holds
+        )
+        try:
+            await world.watch(NETWORK)
+            yield world
+            await world.settle()
+        finally:
+            await chain.aclose()
+
+    def build_watcher(self, chain: Chain, database: Database | None = None) -> Watcher:
+        parts = {
+            "database": database or self.database,
+            "registry": self.registry,
+            "chain": chain,
+            "clock": self.clock,
+        }
+        screener = Screening(parts["database"], [self.lists], self.clock)
+        return Watcher(
+            Parts(
+                **parts,
+                payins=self.payins,
+                clearing=Clearing(**parts, screener=screener, guard=self.guard),
+                reconciling=Reconciling(**parts),
+            )
+        )
+
+    async def list_holds(self) -> Mapping[str, str]:
+        return await Holds(self.database).list_held()
+
+    async def finish(self, blocks: int = 20) -> None:
+        """Mine until what was sent is solid, pass the cadence of the search for hidden money, and follow."""
+        await self.net.mine(blocks)
+        self.clock.advance(CADENCE + timedelta(seconds=1))
+        await self.settle()
+
+    def pay(self, order: Payin, units: int | None = None) -> str:
+        """Put the payment of an order into the pool."""
+        units = order.units if units is None else units
+        if order.asset == TRX:
+            return self.net.pay(order.address, units)
+        return self.token.send(TRANSFER, order.address, units)
+
+    async def is_paid(self, order: Payin) -> bool:
+        return await self.state(order) == "paid"
+
+    async def unpaid(self, order: Payin) -> bool:
+        """Say that nothing at all arrived for an order."""
+        return await self.state(order) == "created" and await self.deposits(order) == []
