@@ -24,6 +24,9 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev nodes
 	@$(BIN)/python -m bench $(ARGS)
 
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 dev: $(VENV)/.dev nodes
 
 nodes: $(VENV)/.dev

@@ -80,7 +80,7 @@ def units_of(value: Decimal) -> int:
     """
     try:
         units = to_units(value, DECIMALS)
-    except (Invalid, ArithmeticError):
+    except (Invalid, ArithmeticError, ValueError):
         raise Malformed("a node sent an amount that is not a number of satoshi") from None
     if units < 0:
         raise Malformed("a node sent a negative amount")

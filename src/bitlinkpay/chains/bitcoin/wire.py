@@ -209,7 +209,7 @@ def _skip_witnesses(raw: bytes, at: int, inputs: int) -> int:
 
 
 def _read_size(raw: bytes, at: int) -> tuple[int, int]:
-    """Read a CompactSize number; like Bitcoin Core, take none that could have been written shorter."""
+    """Read a CompactSize number; like Bitcoin Core, take none that could be shorter, or that is beyond all reason."""
     first = raw[at]
     if first <= _ONE_BYTE_MAX:
         return first, at + 1
@@ -224,4 +224,6 @@ def _read_size(raw: bytes, at: int) -> tuple[int, int]:
         least, end = _U32_MAX + 1, at + 9
     if size < least:
         raise Malformed("a node sent a number that is not in its shortest form")
+    if size > len(raw):
+        raise Malformed("a node sent a number that is larger than all that it sent")
     return size, end
