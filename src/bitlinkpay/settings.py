@@ -44,6 +44,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         quorum: how many must agree before anything is believed.
         poll: seconds between looks at the head; 0 takes half the network's block time, at most 1 s.
         finality: EVM: the block tag that decides what is final, `finalized` or `safe`.
+        batches: EVM: whether the hot wallet may delegate to its batch executor (EIP-7702); without, one payment is one
+            transaction.
         proof: EVM: `recomputed` checks blocks against their own hash, `compared` only compares endpoints; "" takes what
             the registry row says.
     """
@@ -53,6 +55,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poll: float = 0
     finality: Literal["finalized", "safe"] = "finalized"
     proof: Literal["", "recomputed", "compared"] = ""
+    batches: bool = True
 
 
 class CallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

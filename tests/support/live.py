@@ -124,12 +124,19 @@ class Live:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, folder: Path, devnets: Sequence[Devnet]) -> AsyncIterator["Live"]:
+    async def start(cls, folder: Path, devnets: Sequence[Devnet], *, policy: str = "") -> AsyncIterator["Live"]:
+        """Run a deployment for the length of a `with` block; `policy` is what its signer may sign, "" for nothing."""
         receiver = Receiver()
         await receiver.start()
         folder.mkdir(exist_ok=True)
         (folder / "devnet.toml").write_text("".join(devnet.row() for devnet in devnets))
         (folder / "bitlinkpay.toml").write_text(CONFIG.format(port=receiver.port))
+        if policy:
+            (folder / "signer").mkdir(mode=0o700)
+            (folder / "signer" / "policy.toml").write_text(
+                policy.format(registry=json.dumps(str(folder / "devnet.toml")))
+            )
+            (folder / "signer" / "policy.toml").chmod(0o600)
         live = cls(folder, (free_port(), free_port()), receiver, None)
         await live.serve()
         try:

@@ -6,6 +6,10 @@ from typing import Any
 
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.evm.chain import EvmChain
+from bitlinkpay.chains.evm.plan import EvmPlan
+from bitlinkpay.chains.evm.planning import SenderOptions
+from bitlinkpay.chains.evm.sender import EvmSender
 from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Sender
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
@@ -27,8 +31,10 @@ from bitlinkpay.risk.model import Provider
 from bitlinkpay.risk.service import NoLists
 from bitlinkpay.sandbox.mempool.store import Mempool
 from bitlinkpay.sending.model import OwnerKind
-from bitlinkpay.sending.parts import LaneParts
+from bitlinkpay.sending.parts import LaneParts, Limits
 from bitlinkpay.sending.service import Owner
+from bitlinkpay.sending.setup import SetupOwner
+from bitlinkpay.settings import NetworkSettings
 from bitlinkpay.signer.client import SignerClient
 
 
@@ -38,6 +44,7 @@ class Road:
 
     sender: Sender[Any]  # each family has its own type of plan, and only its own sender ever sees it
     plan_type: type[Any]
+    limits: Limits = Limits()  # noqa: RUF009 - a frozen value
 
 
 def roads_of(platform: Platform, chains: Mapping[str, Chain]) -> Mapping[str, Road]:
@@ -56,8 +63,15 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
             return Road(SolanaSender(chain, platform.registry.assets_of(chain.network.id)), SolanaPlan)
         case TronChain():
             return Road(TronSender(chain.access), TronPlan)
+        case EvmChain():
+            named = platform.settings.networks.get(chain.network.id, NetworkSettings())
+            return Road(EvmSender(chain.access, SenderOptions(batches=named.batches)), EvmPlan, _evm_limits(named))
         case _:
             return None
+
+
+def _evm_limits(named: NetworkSettings) -> Limits:
+    return Limits(unmined=1) if named.batches else Limits()
 
 
 def payouts_of(platform: Platform, chains: Mapping[str, Chain]) -> Payouts:
@@ -90,7 +104,10 @@ def providers_of(platform: Platform) -> Sequence[Provider]:
 def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClient) -> list[LaneParts[Any]]:
     """Return what the lanes of each network are made of."""
     payouts = PayoutOwner(platform.registry)
-    owners: dict[OwnerKind, Owner] = dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts)
+    owners: dict[OwnerKind, Owner] = {
+        **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts),
+        OwnerKind.SETUP: SetupOwner(),
+    }
     return [
         LaneParts(
             database=platform.database,
@@ -102,6 +119,7 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
             owners=owners,
             clock=platform.clock,
             wall=SystemClock(),
+            limits=road.limits,
         )
         for name, road in roads_of(platform, chains).items()
     ]

@@ -228,6 +228,10 @@ class LacksGas(FeeTooHigh):
         self.units = units
 
 
+class LacksFunds(CannotPlan):
+    """A source of ours holds too little of the asset now; later it may hold more."""
+
+
 P = TypeVar("P")
 
 

@@ -231,6 +231,19 @@ class AmountRefused(Invalid):
     code = "payout.amount_refused"
 
 
+class NoLiquidity(Problem):
+    """The wallet that pays on this network holds too little now."""
+
+    code = "payout.no_liquidity"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self, network: str) -> None:
+        super().__init__(
+            f"the platform's liquidity on {network} does not cover this now, and nothing was reserved;"
+            " try again later, or withdraw another asset after an exchange"
+        )
+
+
 class PayoutsStopped(Problem):
     """Payouts of this network, asset or merchant, or all, are stopped for now."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.base import ChainError
-from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Payment, Purpose, Wallet
+from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, LacksFunds, LacksGas, Payment, Purpose, Wallet
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
@@ -30,6 +30,7 @@ from bitlinkpay.payouts.model import (
     BalanceTooLow,
     Charge,
     NewPayout,
+    NoLiquidity,
     Payout,
     PayoutEvent,
     PayoutExistsDifferent,
@@ -161,6 +162,8 @@ class Payouts:
         )
         try:
             return await self._quotes(intent)
+        except (LacksFunds, LacksGas):
+            raise NoLiquidity(network.title) from None
         except CannotPlan as obstacle:
             raise AddressRefused(f"the network would not carry it out ({obstacle.reason})") from None
         except ChainError as error:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from bitlinkpay.chains.base import FateState
-from bitlinkpay.chains.outgoing import CannotPlan, Intent, Outcome, Purpose, Signed, Wallet
+from bitlinkpay.chains.outgoing import CannotPlan, Intent, Outcome, Purpose, Signed, Wallet, numbers_taken
 from bitlinkpay.core.assets import Family
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.own import store as own
@@ -107,9 +107,10 @@ class Follower(Generic[P]):
 
         async def work(tx: Tx) -> bool:
             await self._hold(tx)
-            number = transaction.slot.number
+            taken = numbers_taken(self._parts.network.family, transaction.purpose)
+            number = transaction.slot.number + taken
             if not await lanes.step(
-                tx, transaction.network, self._payer.address, token=self._token, number=number + 1, by=-1
+                tx, transaction.network, self._payer.address, token=self._token, number=number, by=-taken
             ):
                 raise LaneLost
             await settling.release(

@@ -12,12 +12,22 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from bitlinkpay.chains.outgoing import CannotPlan, FeeTooHigh, Intent, Slot, Unspent, Wallet
+from bitlinkpay.chains.outgoing import (
+    CannotPlan,
+    FeeTooHigh,
+    Intent,
+    LacksFunds,
+    Purpose,
+    Slot,
+    Unspent,
+    Wallet,
+    numbers_taken,
+)
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import TransactionId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.ledger import service as ledger
-from bitlinkpay.sending import queue, settling, store
+from bitlinkpay.sending import queue, settling, setup, store
 from bitlinkpay.sending.follower import Follower
 from bitlinkpay.sending.lanes import store as lanes
 from bitlinkpay.sending.model import Attempt, LaneLost, Sending, SendingEvent, Transaction, TransactionState
@@ -29,7 +39,7 @@ from bitlinkpay.sending.transactions import store as transactions
 log = logging.getLogger(__name__)
 
 P = TypeVar("P")
-LEASE_LIFE: Final = timedelta(seconds=60)
+LEASE_LIFE: Final = timedelta(seconds=20)
 QUEUE_SEEN: Final = 512
 """How far into the queue one choice looks."""
 
@@ -37,10 +47,11 @@ QUEUE_SEEN: Final = 512
 class LaneWorker(Generic[P]):
     """The loop body for one lane. Several may run; only the holder of the lease writes."""
 
-    def __init__(self, parts: LaneParts[P], payer: Wallet) -> None:
+    def __init__(self, parts: LaneParts[P], payer: Wallet, token: UUID | None = None) -> None:
+        """Work on the lane of `payer`; workers of one process share a `token`, so that each goes on with the lease."""
         self._parts = parts
         self._payer = payer
-        self._token: UUID = uuid4()
+        self._token = token or uuid4()
         self._follower = Follower(parts, payer, self._token)
 
     async def step(self) -> bool:
@@ -77,21 +88,35 @@ class LaneWorker(Generic[P]):
         parts = self._parts
         async with parts.database.reader() as tx:
             running = await transactions.list_open(tx, parts.network.id, self._payer.address, parts.limits.in_flight)
-            if len(running) >= parts.limits.in_flight:
+            if not self._has_room(running):
                 return False
             now = parts.clock.now()
             queued = await store.list_queued(tx, parts.network.id, self._payer.address, now=now, limit=QUEUE_SEEN)
             if not queued:
                 return False
             free = await self._free_units(tx, queued, running)
-        if await self._is_astray(number):
+        chain = await parts.sender.lane(self._payer)
+        if chain.next_number > number:
+            await self._freeze(number, chain.next_number)
             return False
+        most = self._most(queued[0])
+        if not chain.is_ready and most > 1 and len(queued) > 1 and queued[0].purpose is not Purpose.SETUP:
+            if await self._make_ready(queued[0], number):
+                return True
+            most = 1
         native = parts.registry.native(parts.network.id).id
-        choice = queue.choose(queued, free, native=native, most=self._most(queued[0]), now=now)
+        choice = queue.choose(queued, free, native=native, most=most, now=now)
         if not choice.taken:
             await self._postpone(choice.lacking, "the wallet holds too little of the asset, or of the network's coin")
             return False
         return await self._carry(choice.taken, number)
+
+    def _has_room(self, running: Sequence[Transaction]) -> bool:
+        """Say whether another transaction may follow; behind a wallet's making ready nothing does until it is final."""
+        if any(transaction.purpose is Purpose.SETUP for transaction in running):
+            return False
+        unmined = sum(transaction.state is not TransactionState.MINED for transaction in running)
+        return len(running) < self._parts.limits.in_flight and unmined < self._parts.limits.unmined
 
     def _most(self, first: Sending) -> int:
         if first.payment is None:
@@ -119,16 +144,40 @@ class LaneWorker(Generic[P]):
             free[address, asset] = max(0, held - promised.get((address, asset), 0) - set_aside)
         return free
 
-    async def _is_astray(self, number: int) -> bool:
-        """Freeze the lane when the chain has used up numbers that we never gave out (THREATS, PAY-10)."""
-        lane = await self._parts.sender.lane(self._payer)
-        if lane.next_number <= number:
-            return False
-        reason = f"the chain is at number {lane.next_number}, we never gave out {number}: is the key used elsewhere?"
+    async def _freeze(self, number: int, used: int) -> None:
+        """Stop the lane: the chain has used up numbers that we never gave out (THREATS, PAY-10)."""
+        reason = f"the chain is at number {used}, we never gave out {number}: is the key used elsewhere?"
         log.critical("%s: lane of %s frozen: %s", self._parts.network.id, self._payer.address, reason)
         network, payer = self._parts.network.id, self._payer.address
         await self._parts.database.unit(lambda tx: lanes.freeze(tx, network, payer, reason))
-        return True
+
+    async def _make_ready(self, first: Sending, number: int) -> bool:
+        """Ask for what makes the wallet fit for batches; False where that was tried or there is no such thing."""
+        parts, now = self._parts, self._parts.clock.now()
+        intent = Intent(
+            intent_id=new_uuid7(),
+            network=parts.network.id,
+            purpose=Purpose.SETUP,
+            payer=self._payer,
+            payments=(),
+            fee_max_units=0,
+            expires_at=parts.wall.now() + parts.limits.intent_life,
+        )
+        try:
+            quote = await parts.sender.quote(intent)
+        except CannotPlan:
+            return False
+        return await parts.database.unit(
+            lambda tx: setup.ask(
+                tx,
+                parts.network.id,
+                self._payer,
+                number=number,
+                fee_max_units=quote.units_max,
+                before=first,
+                now=now,
+            )
+        )
 
     async def _carry(self, taken: Sequence[Sending], number: int) -> bool:
         """Plan a transaction for these payments and allot its slot; what cannot be planned is tried one by one."""
@@ -136,7 +185,7 @@ class LaneWorker(Generic[P]):
         try:
             slot = Slot(number, tuple(await self._outputs(intent, taken)))
             plan = await self._parts.sender.plan(intent, slot)
-        except FeeTooHigh as obstacle:
+        except (FeeTooHigh, LacksFunds) as obstacle:
             await self._postpone(taken, obstacle.reason)
             return True
         except CannotPlan as obstacle:
@@ -167,6 +216,7 @@ class LaneWorker(Generic[P]):
 
     async def _allot(self, intent: Intent, slot: Slot, plan: P, taken: Sequence[Sending]) -> None:
         parts, now = self._parts, self._parts.clock.now()
+        taken_numbers = numbers_taken(parts.network.family, intent.purpose)
         transaction = Transaction(
             transaction_id=TransactionId(intent.intent_id),
             network=intent.network,
@@ -183,7 +233,7 @@ class LaneWorker(Generic[P]):
 
         async def work(tx: Tx) -> bool:
             if not await lanes.step(
-                tx, intent.network, self._payer.address, token=self._token, number=slot.number, by=1
+                tx, intent.network, self._payer.address, token=self._token, number=slot.number, by=taken_numbers
             ):
                 raise LaneLost
             await transactions.allot(tx, transaction, now)

@@ -36,6 +36,8 @@ class Limits:
 
     Attributes:
         in_flight: most transactions at once that are not final.
+        unmined: most transactions at once that stand in no block; nodes keep one at most of an EVM account that has
+            delegated (EIP-7702 as go-ethereum's pool takes it).
         intent_life: how long the signer may take to sign.
         retry_after: how long a payment rests that could not be planned or that the signer refused.
         resend_after: how long a transaction that no node knows rests before the same bytes go out again.
@@ -44,7 +46,8 @@ class Limits:
         attempts: most versions of one transaction.
     """
 
-    in_flight: int = 16
+    in_flight: int = 64
+    unmined: int = 16
     intent_life: timedelta = timedelta(hours=1)
     retry_after: timedelta = timedelta(minutes=1)
     resend_after: timedelta = timedelta(seconds=20)

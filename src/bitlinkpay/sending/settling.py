@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
+from bitlinkpay.chains.base import FateState
 from bitlinkpay.chains.outgoing import Outcome, Unspent
 from bitlinkpay.core.assets import Network
 from bitlinkpay.db.driver import Tx
@@ -124,9 +125,8 @@ async def end(
         now: business time.
     """
     assert outcome.block is not None, "a final transaction without a block"
-    assert len(outcome.delivered) == len(transaction.sendings), "a verdict per payment"
-    has_worked = any(outcome.delivered) or not transaction.sendings
-    event = TransactionEvent.FINALIZED if has_worked else TransactionEvent.REVERTED
+    verdicts = _verdicts(transaction, outcome)
+    event = TransactionEvent.FINALIZED if any(verdicts) else TransactionEvent.REVERTED
     await transactions.move(tx, transaction, event, cause=outcome.txid, now=now)
     await _place(tx, transaction, outcome)
     if outcome.fee_units:
@@ -139,16 +139,32 @@ async def end(
         )
         await ledger.post_all(tx, [spent])
     await outputs_store.add(tx, transaction.network, outputs, now)
-    await _end_payments(tx, owners, transaction, outcome, now)
+    await _end_payments(tx, owners, transaction, outcome, verdicts=verdicts, now=now)
 
 
-async def _end_payments(tx: Tx, owners: Owners, transaction: Transaction, outcome: Outcome, now: datetime) -> None:
+def _verdicts(transaction: Transaction, outcome: Outcome) -> tuple[bool, ...]:
+    """Return whether each of its payments arrived; what pays nobody (a setup) has worked if the transaction has."""
+    if all(sending.payment is None for sending in transaction.sendings):
+        return (outcome.state is FateState.FINAL,) * len(transaction.sendings)
+    assert len(outcome.delivered) == len(transaction.sendings), "a verdict per payment"
+    return outcome.delivered
+
+
+async def _end_payments(
+    tx: Tx,
+    owners: Owners,
+    transaction: Transaction,
+    outcome: Outcome,
+    *,
+    verdicts: Sequence[bool],
+    now: datetime,
+) -> None:
     assert outcome.block is not None
     changes: list[SendingChange] = []
     endings: list[Ending] = []
-    for sending, is_delivered in zip(transaction.sendings, outcome.delivered, strict=True):
+    for sending, is_delivered in zip(transaction.sendings, verdicts, strict=True):
         event = SendingEvent.DELIVERED if is_delivered else SendingEvent.FAILED
-        reason = "" if is_delivered else NOT_DELIVERED if any(outcome.delivered) else REVERTED
+        reason = "" if is_delivered else NOT_DELIVERED if any(verdicts) else REVERTED
         after = SENDING.next(sending.state, event)
         changes.append(SendingChange(sending, event, after, transaction.transaction_id, reason=reason))
         endings.append(Ending(replace(sending, state=after), outcome.txid, outcome.block.height, reason))

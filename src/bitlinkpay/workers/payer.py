@@ -2,6 +2,7 @@
 
 import logging
 from typing import Generic, TypeVar
+from uuid import uuid4
 
 from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.outgoing import Wallet
@@ -20,13 +21,14 @@ class Payer(Generic[P]):
 
     def __init__(self, parts: LaneParts[P]) -> None:
         self._parts = parts
+        self._token = uuid4()
         self._lanes: dict[Wallet, LaneWorker[P]] = {}
 
     async def step(self) -> bool:
         """Give each busy lane one step; return True when there may be more now."""
         async with self._parts.database.reader() as tx:
             payers = await store.busy_payers(tx, self._parts.network.id)
-        self._lanes = {payer: self._lanes.get(payer) or LaneWorker(self._parts, payer) for payer in payers}
+        self._lanes = {payer: self._lanes.get(payer) or LaneWorker(self._parts, payer, self._token) for payer in payers}
         has_more = False
         for payer, lane in self._lanes.items():
             try:

@@ -12,7 +12,7 @@ from bitlinkpay.chains.evm.fit import GAS_MAX
 from bitlinkpay.chains.evm.plan import BATCHES, Authorization, EvmPlan, Shape, asset_id_of
 from bitlinkpay.chains.evm.recipients import objection
 from bitlinkpay.chains.evm.rehearsal import Rehearsal, Script
-from bitlinkpay.chains.outgoing import CannotPlan, Intent, KeyRole, LacksGas, Purpose
+from bitlinkpay.chains.outgoing import CannotPlan, Intent, KeyRole, LacksFunds, LacksGas, Purpose
 from bitlinkpay.core.assets import Asset
 
 _FULL: Final = 100
@@ -172,7 +172,7 @@ class Planner:
         held = await self._access.state.balances(asset, list(needed), block_hash)
         for (address, units), balance in zip(needed.items(), held, strict=True):
             if balance < units:
-                raise CannotPlan(f"{address} holds {balance} of the {units} base units of {asset.id}")
+                raise LacksFunds(f"{address} holds {balance} of the {units} base units of {asset.id}")
 
     async def check_fee(self, intent: Intent, plan: EvmPlan) -> None:
         """Check that the payer holds the fee at its highest, beside what it pays.

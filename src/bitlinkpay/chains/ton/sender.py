@@ -22,6 +22,7 @@ from bitlinkpay.chains.outgoing import (
     FeeQuote,
     FeeTooHigh,
     Intent,
+    LacksFunds,
     Lane,
     Outcome,
     Purpose,
@@ -155,7 +156,7 @@ class TonSender:
         for asset_id, units in wanted.items():
             (held,) = await self._chain.balances(self._asset(asset_id), [intent.payer.address], height)
             if held < units:
-                raise CannotPlan(f"the hot wallet holds {held} base units of {asset_id} and needs {units}")
+                raise LacksFunds(f"the hot wallet holds {held} base units of {asset_id} and needs {units}")
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the message to every endpoint; safe to repeat for ever."""

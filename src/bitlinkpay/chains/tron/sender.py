@@ -17,6 +17,7 @@ from bitlinkpay.chains.outgoing import (
     FeeQuote,
     FeeTooHigh,
     Intent,
+    LacksFunds,
     LacksGas,
     Lane,
     Outcome,
@@ -178,7 +179,7 @@ class TronSender:
         spends = payment.units if asset.is_native and intent.purpose not in {Purpose.LEND, Purpose.RECALL} else 0
         held = (await self._account(payment.source.address)).balance
         if held < spends:
-            raise CannotPlan(f"{payment.source.address} holds {held} sun and is to pay {spends}")
+            raise LacksFunds(f"{payment.source.address} holds {held} sun and is to pay {spends}")
         if held < spends + fee_units:
             lacking = spends + fee_units - held
             raise LacksGas(f"{payment.source.address} lacks {lacking} sun for the fee of {fee_units}", lacking)
