@@ -6,6 +6,9 @@ from typing import Any
 
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.bitcoin.chain import BitcoinChain
+from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
+from bitlinkpay.chains.bitcoin.sender import BitcoinSender
 from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.evm.planning import SenderOptions
@@ -63,6 +66,8 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
             return Road(SolanaSender(chain, platform.registry.assets_of(chain.network.id)), SolanaPlan)
         case TronChain():
             return Road(TronSender(chain.access), TronPlan)
+        case BitcoinChain():
+            return Road(BitcoinSender(chain, platform.registry.native(chain.network.id)), BitcoinPlan)
         case EvmChain():
             named = platform.settings.networks.get(chain.network.id, NetworkSettings())
             return Road(EvmSender(chain.access, SenderOptions(batches=named.batches)), EvmPlan, _evm_limits(named))

@@ -23,7 +23,7 @@ from bitlinkpay.chains.outgoing import (
     Wallet,
     numbers_taken,
 )
-from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.ids import TransactionId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.ledger import service as ledger
@@ -209,10 +209,17 @@ class LaneWorker(Generic[P]):
         )
 
     async def _outputs(self, intent: Intent, taken: Sequence[Sending]) -> Sequence[Unspent]:
-        addresses = {self._payer.address, *(s.payment.source.address for s in taken if s.payment)}
-        async with self._parts.database.reader() as tx:
-            available = await outputs_store.list_free(tx, self._parts.network.id, sorted(addresses))
-        return await self._parts.sender.choose(intent, available)
+        """Choose outputs to spend where the network has such; what arrived at our wallets is taken note of first."""
+        network, now = self._parts.network, self._parts.clock.now()
+        if network.family is not Family.BITCOIN:
+            return ()
+        owners = sorted({self._payer, *(s.payment.source for s in taken if s.payment)}, key=lambda one: one.address)
+
+        async def work(tx: Tx) -> list[Unspent]:
+            await outputs_store.add_deposited(tx, network.id, owners, now)
+            return await outputs_store.list_free(tx, network.id, [owner.address for owner in owners])
+
+        return await self._parts.sender.choose(intent, await self._parts.database.unit(work))
 
     async def _allot(self, intent: Intent, slot: Slot, plan: P, taken: Sequence[Sending]) -> None:
         parts, now = self._parts, self._parts.clock.now()

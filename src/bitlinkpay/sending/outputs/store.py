@@ -72,6 +72,26 @@ async def add(tx: Tx, network: str, outputs: Sequence[Unspent], now: datetime) -
     )
 
 
+async def add_deposited(tx: Tx, network: str, owners: Sequence[Wallet], now: datetime) -> None:
+    """Take note of the outputs by which settled money arrived at wallets of ours; quarantined money stays untouched."""
+    await tx.execute(
+        """
+        insert into unspents (network, txid, vout, address, role, key_index, units, known_at)
+        select d.network, d.txid, substr(d.position, length('vout:') + 1)::integer, o.address, o.role, o.key_index,
+            d.units, $2
+        from unnest($3::text[], $4::text[], $5::bigint[]) as o (address, role, key_index)
+        join deposits d on d.target = o.address and d.network = $1
+        where d.state in ('credited', 'unassigned', 'claimed') and d.position like 'vout:%'
+        on conflict do nothing
+        """,
+        network,
+        now,
+        [owner.address for owner in owners],
+        [owner.role.value for owner in owners],
+        [owner.index for owner in owners],
+    )
+
+
 async def list_free(tx: Tx, network: str, addresses: Sequence[str]) -> list[Unspent]:
     """Return what is unspent at these addresses, the largest first."""
     rows = await tx.fetch(
