@@ -24,7 +24,6 @@ from solders.transaction_metadata import FailedTransactionMetadata, TransactionM
 
 LAG = 4  # blocks from the newest one to the newest final one
 AGE_MAX = 150  # blocks for which a block hash may be used
-FIRST_SLOT = 1_000
 SKIP_EVERY = 7  # every seventh slot has no block
 FAUCET = Keypair.from_seed(bytes(31) + b"\1")
 SYSTEM = Pubkey.default()
@@ -75,14 +74,12 @@ class Ledger:
     refused: list[tuple[VersionedTransaction, str]] = field(default_factory=list)
     skip_every: int = SKIP_EVERY
     _history: dict[Pubkey, list[tuple[int, Account | None]]] = field(default_factory=dict)
-    _slot: int = FIRST_SLOT
+    _slot: int = 0
 
     def __post_init__(self) -> None:
         self.vm.set_account(FAUCET.pubkey(), Account(10**18, b"", SYSTEM))
         self.vm.set_account(WRAPPED_SOL, Account(10**9, bytes(Mint(None, 0, 9, True)), TOKEN))
-        genesis = Block(
-            FIRST_SLOT, FIRST_SLOT - 1, FIRST_SLOT // 2, self._next_hash(), Hash.default(), int(time.time()), []
-        )
+        genesis = Block(0, 0, 0, self._next_hash(), Hash.default(), int(time.time()), [])
         self.blocks.append(genesis)
 
     def _next_hash(self) -> Hash:

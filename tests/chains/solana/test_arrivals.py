@@ -73,7 +73,7 @@ async def arrived(
 async def transfers(network: SolanaNetwork, chains: ChainMaker, *tokens: Asset) -> list[Transfer]:
     final = await network.finalize()
     chain = chains(assets=tokens, range_max=1000)
-    return [transfer for block in await chain.scan(1001, final) for transfer in block.transfers]
+    return [transfer for block in await chain.scan(1, final) for transfer in block.transfers]
 
 
 def execution(network: SolanaNetwork, txid: str) -> object:
@@ -108,12 +108,12 @@ async def test_SOL_02_what_is_not_final_is_not_read_and_a_dead_fork_never_was(ne
     head = await chain.head()
     assert head.latest == head.final
     assert head.final.height == network.ledger.final.slot < network.ledger.newest.slot
-    assert not [t for b in await chain.scan(1001, head.final.height) for t in b.transfers if t.target == SHOP]
+    assert not [t for b in await chain.scan(1, head.final.height) for t in b.transfers if t.target == SHOP]
     assert (await chain.fate(txid)).state is FateState.MINED
     await network.reorg(2)
     await network.finalize()
     assert not [
-        t for b in await chain.scan(1001, (await chain.head()).final.height) for t in b.transfers if t.target == SHOP
+        t for b in await chain.scan(1, (await chain.head()).final.height) for t in b.transfers if t.target == SHOP
     ]
     assert (await chain.fate(txid)).state is FateState.UNKNOWN
     await network.send(pay(usdt, 6), ALICE)
@@ -147,8 +147,8 @@ async def test_SOL_03_the_program_of_the_accounts_is_part_of_the_token(network, 
     assert (await chains(assets=[newer]).probe(newer)).concerns == ()
 
 
-def seized(token: Asset, account: Keypair, units: int) -> list[Instruction]:
-    """Return the steps that fill an account of Mallory's and hand it to the shop, with a way to close it kept back."""
+def seized(token: Asset, account: Keypair, units: int, owner: Pubkey = OUR_KEY) -> list[Instruction]:
+    """Return the steps that fill an account of Mallory's and hand it to an order, with a way to close it kept back."""
     mint, key = mint_of(token), account.pubkey()
     keep_close = Instruction(
         TOKEN,
@@ -160,7 +160,7 @@ def seized(token: Asset, account: Keypair, units: int) -> list[Instruction]:
         wallets.initialize_account(key, mint, MALLORY.pubkey()),
         wallets.transfer_token(associated(MALLORY.pubkey(), mint), key, MALLORY, units),
         keep_close,
-        wallets.set_owner(key, MALLORY, OURS.pubkey()),
+        wallets.set_owner(key, MALLORY, owner),
         wallets.memo("order 1", MALLORY),
     ]
 
@@ -441,7 +441,7 @@ async def test_SOL_14_raw_amounts_only(network, chains, usdt, proxies: Three) ->
         return result
 
     proxies[0].edit = prettier
-    blocks = await chains(proxies[0], assets=[usdt, nine], range_max=1000).scan(1001, final)
+    blocks = await chains(proxies[0], assets=[usdt, nine], range_max=1000).scan(1, final)
     found = [(t.asset, t.units) for b in blocks for t in b.transfers if t.target == SHOP]
     assert found == [("nine-solana", 5_000_000), ("usdt-solana", 5_000_000)]
 

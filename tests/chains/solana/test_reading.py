@@ -30,9 +30,9 @@ async def test_SOL_12_skipped_slots_are_no_gap_and_no_block(network, chains) -> 
     await network.mine(40)
     chain = chains(range_max=100)
     final = (await chain.head()).final.height
-    blocks = await chain.scan(1001, final)
+    blocks = await chain.scan(1, final)
     heights = [block.height for block in blocks]
-    skipped = sorted(set(range(1001, final + 1)) - set(heights))
+    skipped = sorted(set(range(1, final + 1)) - set(heights))
     assert len(skipped) >= 5
     assert all(slot % network.ledger.skip_every == 0 for slot in skipped)
     assert [b.parent for b in blocks[1:]] == [b.hash for b in blocks[:-1]]
@@ -272,7 +272,7 @@ async def test_calls_of_a_range_are_two_and_one_a_block_with_each_endpoint(netwo
     await chain.head()
     for each in proxies:
         each.calls.clear()
-    blocks = await chain.scan(1002, 1010)
+    blocks = await chain.scan(2, 10)
     assert (a.counts, b.counts, c.calls) == ({"getSlot": 1, "getBlocks": 1, "getBlock": len(blocks)}, a.counts, [])
 
 

@@ -220,5 +220,5 @@ class SolanaNode:
         Raises:
             GapError: there is one, and it is missing here.
         """
-        if header.parent_slot >= first:
+        if following > first and header.parent_slot >= first:
             raise GapError(f"{self.label} lacks block {header.parent_slot}, the parent of {following}")
