@@ -55,7 +55,7 @@ def roads_of(platform: Platform, chains: Mapping[str, Chain]) -> Mapping[str, Ro
     return {name: road for name, chain in chains.items() if (road := _road(platform, chain))}
 
 
-def _road(platform: Platform, chain: Chain) -> Road | None:
+def _road(platform: Platform, chain: Chain) -> Road | None:  # noqa: PLR0911 - one answer a family
     match chain:
         case SimulatedChain():
             mempool = Mempool(platform.database, platform.registry)
