@@ -9,6 +9,8 @@ from tests.chains.tron.wallets import Payer
 from tests.flows.tron import TRANSFER, TRX, USDT, TronWorld
 
 from bitlinkpay.chains.codec.tron import to_bytes
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import arrivals
 
 EVE = Payer.named("eve")
@@ -140,11 +142,13 @@ async def test_DEP_06_the_same_blocks_read_again_by_another_watcher_credit_nothi
         blocks = await chain.scan(height, net.height)
         arrived += [(block, transfer) for block in blocks for transfer in block.transfers]
         height += len(blocks)
-    network = world.registry.networks["tron"]
-    again = await world.database.unit(
-        lambda tx: arrivals.record(tx, world.registry, network, arrived * 2, world.clock.now())
-    )
-    assert again == []
+    network, now = world.registry.networks["tron"], world.clock.now()
+
+    async def again(tx: Tx) -> list[Deposit]:
+        sighted = await arrivals.sight(tx, network, arrived * 2, now)
+        return await arrivals.record(tx, world.registry, sighted, cleared=(), final_height=0, now=now)
+
+    assert await world.database.unit(again) == []
     await world.finish(5)
     assert (await world.balance(USDT)).available_units == held
     assert len(await world.deposits(order)) == 1

@@ -105,7 +105,7 @@ class TronWorld(World):
             "chain": chain,
             "clock": self.clock,
         }
-        screener = Screening(parts["database"], [self.lists], self.clock)
+        screener = Screening([self.lists], self.clock)
         return Watcher(
             Parts(
                 **parts,
