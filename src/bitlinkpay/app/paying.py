@@ -55,24 +55,26 @@ def roads_of(platform: Platform, chains: Mapping[str, Chain]) -> Mapping[str, Ro
     return {name: road for name, chain in chains.items() if (road := _road(platform, chain))}
 
 
-def _road(platform: Platform, chain: Chain) -> Road | None:  # noqa: PLR0911 - one answer a family
+def _road(platform: Platform, chain: Chain) -> Road | None:
+    assets = platform.registry.assets_of(chain.network.id)
     match chain:
         case SimulatedChain():
-            mempool = Mempool(platform.database, platform.registry)
-            return Road(SimulatedSender(chain, mempool), SimulatedPlan)
-        case TonChain():
-            return Road(TonSender(chain, platform.registry.assets_of(chain.network.id)), TonPlan)
-        case SolanaChain():
-            return Road(SolanaSender(chain, platform.registry.assets_of(chain.network.id)), SolanaPlan)
-        case TronChain():
-            return Road(TronSender(chain.access), TronPlan)
-        case BitcoinChain():
-            return Road(BitcoinSender(chain, platform.registry.native(chain.network.id)), BitcoinPlan)
+            road = Road(SimulatedSender(chain, Mempool(platform.database, platform.registry)), SimulatedPlan)
         case EvmChain():
             named = platform.settings.networks.get(chain.network.id, NetworkSettings())
-            return Road(EvmSender(chain.access, SenderOptions(batches=named.batches)), EvmPlan, _evm_limits(named))
+            sender = EvmSender(chain.access, SenderOptions(batches=named.batches))
+            road = Road(sender, EvmPlan, _evm_limits(named))
+        case BitcoinChain():
+            road = Road(BitcoinSender(chain, platform.registry.native(chain.network.id)), BitcoinPlan)
+        case TronChain():
+            road = Road(TronSender(chain.access), TronPlan)
+        case SolanaChain():
+            road = Road(SolanaSender(chain, assets), SolanaPlan)
+        case TonChain():
+            road = Road(TonSender(chain, assets), TonPlan)
         case _:
             return None
+    return road
 
 
 def _evm_limits(named: NetworkSettings) -> Limits:
