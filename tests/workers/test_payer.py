@@ -1,7 +1,7 @@
 """The loop that pays on a network goes on with its own lease, however often its lanes fall idle."""
 
 import pytest
-from tests.flows.conftest import Start, ring, start  # noqa: F401 - fixtures of the flows serve here too
+from tests.flows.conftest import Start, pace, ring, start  # noqa: F401 - fixtures of the flows serve here too
 from tests.flows.paying import Cashier
 from tests.flows.test_payouts import earn
 from tests.support.clock import ManualClock
