@@ -8,7 +8,7 @@ import pytest
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.registry import BUILT_IN, UnknownAsset, UnknownNetwork, load_registry
 from bitlinkpay.chains.registry_rows import BadRegistry, Endpoints
-from bitlinkpay.core.assets import Family
+from bitlinkpay.core.assets import Depth, Family
 from bitlinkpay.core.errors import Kind
 
 REGISTRY = load_registry()
@@ -362,3 +362,28 @@ def test_unreadable_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_the_built_in_file_needs_no_override_to_load() -> None:
     assert load_registry() == REGISTRY
     assert load_registry(BUILT_IN) == REGISTRY, "reading a row twice changes nothing"
+
+
+def test_large_amounts_of_bitcoin_may_need_more_confirmations(tmp_path):
+    assert load_registry().assets["btc-bitcoin"].depths == (Depth(10**8, 6),)
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[assets.btc-bitcoin]\ndepths = [{ amount = "0.01", confirmations = 4 }, { amount = "2", confirmations = 12 }]'
+    )
+    assert load_registry(path).assets["btc-bitcoin"].depths == (Depth(10**6, 4), Depth(2 * 10**8, 12))
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ('[assets.btc-bitcoin]\ndepths = [{ amount = "0.000000001", confirmations = 4 }]', "`depths`"),
+        ('[assets.btc-bitcoin]\ndepths = [{ amount = "1", confirmations = 0 }]', "confirmations"),
+        ('[assets.btc-bitcoin]\ndepths = [{ amount = "1" }]', "confirmations"),
+        ('[assets.eth-ethereum]\ndepths = [{ amount = "1", confirmations = 4 }]', "only coins of Bitcoin networks"),
+    ],
+)
+def test_odd_depths_are_refused(tmp_path, row, says):
+    path = tmp_path / "own.toml"
+    path.write_text(row)
+    with pytest.raises(BadRegistry, match=says):
+        load_registry(path)

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from tests.chains.bitcoin.btcd import btcd_path
 from tests.chains.bitcoin.keys import Lock, TestKey
-from tests.chains.bitcoin.network import NODES, BitcoinNetwork
+from tests.chains.bitcoin.network import NODES, BitcoinNetwork, RpcError
 from tests.chains.bitcoin.serialize import Tx, TxOut, sized
 from tests.flows.bitcoin import BTC, BitcoinWorld
+
+from bitlinkpay.chains.bitcoin.script import address_of
+from bitlinkpay.chains.codec.bitcoin import TEST
 
 OTHER = TestKey.of("somebody else")
 
@@ -262,6 +265,65 @@ async def test_a_large_amount_waits_for_six_confirmations(world):
     assert await world.state(large) == "confirming"
     await world.mine_blocks()
     assert await world.is_paid(large)
+
+
+async def test_AML_06_one_listed_input_among_clean_ones_holds_the_money(world):
+    order, clean = await world.open_order(BTC, "0.01"), await world.open_order(BTC, "0.02")
+    payer, listed = TestKey.of("payer"), TestKey.of("listed")
+    world.lists.listed = {address_of(listed.script(Lock.P2TR), TEST)}
+    (one, first), (two, second) = (
+        await world.node.give(payer, 900_000),
+        await world.node.give(listed, 900_000, Lock.P2TR),
+    )
+    tx = Tx((one, two), (world.out(order), TxOut(700_000, payer.script())))
+    tx = listed.sign(payer.sign(tx, 0, [first, second], Lock.P2WPKH), 1, [first, second], Lock.P2TR)
+    await world.node.send(tx)
+    await world.send(clean)
+    await world.mine_blocks(3)
+    assert await world.states(order) == [("quarantined", "")]
+    assert await world.state(order) == "created"
+    assert await world.is_paid(clean)
+
+
+async def test_NODE_01_an_output_that_the_node_s_own_state_lacks_is_held(world):
+    order, honest = await world.open_order(BTC, "0.01"), await world.open_order(BTC, "0.02")
+    txid, _ = await world.send(order), await world.send(honest)
+    world.node.edit = lambda method, params, result: None if method == "gettxout" and params[0] == txid else result
+    await world.mine_blocks(3)
+    assert await world.states(order) == [("quarantined", "")]
+    assert await world.is_paid(honest)
+
+
+async def test_a_payer_that_cannot_be_read_now_holds_up_his_own_deposit_only(world):
+    order, honest = await world.open_order(BTC, "0.01"), await world.open_order(BTC, "0.02")
+    txid, _ = await world.send(order), await world.send(honest)
+    world.node.edit = lambda method, params, result: (
+        result if method != "getrawtransaction" or params[0] != txid else _raise(RpcError(-5, "No such transaction"))
+    )
+    await world.mine_blocks(3)
+    assert await world.states(order) == [("final", "")]
+    assert await world.is_paid(honest)
+    world.node.edit = None
+    await world.mine_blocks()
+    assert await world.is_paid(order)
+
+
+async def test_NODE_05_a_node_that_falls_back_below_what_was_final_credits_nothing_new(world):
+    order = await world.open_order(BTC, "0.01")
+    await world.send(order)
+    await world.mine_blocks(2)
+    height = await world.node.height()
+    lagging = {"getblockcount": height - 5, "getbestblockhash": await world.node.ask("getblockhash", height - 5)}
+    world.node.edit = lambda method, params, result: lagging.get(method, result)
+    await world.settle()
+    assert await world.states(order) == [("seen", "")]
+    world.node.edit = None
+    await world.mine_blocks()
+    assert await world.is_paid(order)
+
+
+def _raise(error: Exception) -> object:
+    raise error
 
 
 def _pay_all(world: BitcoinWorld, start, coin: TxOut, *outputs: TxOut) -> Tx:
