@@ -182,7 +182,7 @@ class Live:
 
     async def order(self, source_id: str, *, coin: str = "USDT", fiat: str = "72", chain_id: int = 3) -> OrderCreated:
         """Create an order through mutual TLS and the encrypted envelope, again and again while the API is away."""
-        coin_id = {"USDT": 1, "TRX": 2, "TON": 3, "ETH": 4, "SOL": 7}[coin]
+        coin_id = {"USDT": 1, "TRX": 2, "TON": 3, "ETH": 4, "BTC": 6, "SOL": 7}[coin]
         request = CreateOrder(source_id, chain_id, coin_id, Decimal(fiat), f"{coin}/CNY")
         deadline = time.monotonic() + 60
         while True:
