@@ -6,7 +6,7 @@ import sys
 
 from bench.table import show
 
-TABLES = ("orders", "deposits")
+TABLES = ("orders", "deposits", "evm_cost")
 SCRIPTS = ("ledger", "callbacks", "evm_scan", "envelope_oracle")
 
 chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:3]]

@@ -118,9 +118,17 @@ class Anvil:
             command.append("--no-mining")
         if timestamp is not None:
             command += ["--timestamp", str(timestamp)]
+        async with cls._run(command, NODES, chain_id) as node:
+            yield node
+
+    @classmethod
+    @asynccontextmanager
+    async def _run(cls, command: Sequence[str], folder: Path, chain_id: int) -> AsyncIterator[Self]:
+        """Run a program that says where it listens, and die with it."""
         log = tempfile.TemporaryFile()
         process = subprocess.Popen(
             command,
+            cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -223,6 +231,6 @@ async def _port(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> int:
         if _STARTED in text:
             return int(text.split(_STARTED, 1)[1].split(b"\n", 1)[0].rsplit(b":", 1)[1])
         if process.poll() is not None:
-            raise NodeError(f"anvil ended: {text[-500:].decode(errors='replace')}")
+            raise NodeError(f"the node ended: {text[-500:].decode(errors='replace')}")
         await asyncio.sleep(0.02)
-    raise NodeError("anvil did not start in time")
+    raise NodeError("the node did not start in time")
