@@ -6,10 +6,10 @@ import sys
 
 from bench.table import show
 
-TABLES = ("orders", "deposits", "evm_cost")
-SCRIPTS = ("ledger", "callbacks", "evm_scan", "envelope_oracle")
+TABLES = ("orders", "deposits", "evm_scan", "evm_cost")
+SCRIPTS = ("ledger", "callbacks", "envelope_oracle")
 
-chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:3]]
+chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:2]]
 rows = []
 for name in chosen:
     print(f"── {name}", flush=True)

@@ -81,15 +81,10 @@ async def match(tx: Tx, key_family: str, targets: Sequence[str], tags: Sequence[
     rows = await tx.fetch(
         """
         with arrived as (select distinct target, tag from unnest($2::text[], $3::text[]) as t (target, tag))
-        select arrived.target, arrived.tag, ours.merchant_id, ours.payin_id
+        select distinct on (arrived.target, arrived.tag) arrived.target, arrived.tag, a.merchant_id, a.payin_id
         from arrived
-        join lateral (
-            select merchant_id, payin_id, a.tag
-            from addresses a
-            where a.key_family = $1 and a.address = arrived.target and a.tag in (arrived.tag, '')
-            order by a.tag = arrived.tag desc
-            limit 1
-        ) ours on true
+        join addresses a on a.key_family = $1 and a.address = arrived.target and a.tag in (arrived.tag, '')
+        order by arrived.target, arrived.tag, a.tag = arrived.tag desc
         """,
         key_family,
         targets,

@@ -3,29 +3,40 @@
 import re
 
 import wallycore
-from Crypto.Hash import keccak
+from sha3 import keccak_256
 
 from bitlinkpay.core.errors import Invalid
 
 _FORM = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_CASE_BIT = 0x20  # what tells "a" from "A" in ASCII
+_CASE_OF_LETTERS = bytes(_CASE_BIT if chr(code) in "abcdef" else 0 for code in range(256))
+_CASE_OF_HIGH = bytes(_CASE_BIT if chr(code) in "89abcdef" else 0 for code in range(256))
+_DIGITS = 40
 _COMPRESSED_BYTES = 33
 _PUBLIC_KEY_BYTES = 65
 
 
 def keccak256(data: bytes) -> bytes:
     """Return the original Keccak-256 (not SHA-3) of `data`, 32 bytes."""
-    return keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 def from_bytes(raw: bytes) -> str:
-    """Return the canonical form of a 20-byte address: a letter is upper case where the hash has a nibble of 8 or more.
-
-    Source of the rule: EIP-55.
-    """
+    """Return the canonical form of a 20-byte address."""
     assert len(raw) == 20, f"an EVM address has 20 bytes, not {len(raw)}"  # noqa: PLR2004
-    digits = raw.hex()
-    nibbles = keccak256(digits.encode()).hex()
-    return "0x" + "".join([d.upper() if n >= "8" else d for d, n in zip(digits, nibbles, strict=False)])
+    return from_digits(raw.hex())
+
+
+def from_digits(digits: str) -> str:
+    """Return the canonical form of 40 lower-case hex digits.
+
+    A letter is upper case where their hash has a nibble of 8 or more (EIP-55); done on all digits at once.
+    """
+    lower = digits.encode()
+    nibbles = keccak_256(lower).hexdigest()[:_DIGITS].encode()
+    raised = int.from_bytes(lower.translate(_CASE_OF_LETTERS)) & int.from_bytes(nibbles.translate(_CASE_OF_HIGH))
+    return "0x" + (int.from_bytes(lower) ^ raised).to_bytes(_DIGITS).decode()
 
 
 def to_bytes(address: str) -> bytes:

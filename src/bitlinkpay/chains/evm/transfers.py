@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from bitlinkpay.chains.base import Block, BlockRef, Transfer
-from bitlinkpay.chains.codec.evm import from_bytes, keccak256
+from bitlinkpay.chains.codec.evm import from_digits, keccak256
 from bitlinkpay.chains.evm.wire import Log, Malformed, RawBlock, Receipt, Stamp, Transaction, quantity
 from bitlinkpay.core.assets import Asset
 
 TRANSFER_TOPIC = "0x" + keccak256(b"Transfer(address,address,uint256)").hex()
-_ADDRESS_TOPIC = re.compile(r"0x0{24}([0-9a-f]{40})", re.ASCII)
+_MOVED = re.compile(r"0x0{24}([0-9a-f]{40}) 0x0{24}([0-9a-f]{40}) 0x([0-9a-f]{64})", re.ASCII)
 _ADDRESS = re.compile(r"0x([0-9a-f]{40})", re.ASCII)
 _WORD = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
 _TOPICS = 3
@@ -33,7 +33,7 @@ class Listing:
 @lru_cache(maxsize=16_384)
 def canonical(digits: str) -> str:
     """Return the EIP-55 form of 40 lower-case hex digits."""
-    return from_bytes(bytes.fromhex(digits))
+    return from_digits(digits)
 
 
 def canonical_address(text: str) -> str:
@@ -75,7 +75,7 @@ def block_ref(stamp: Stamp) -> BlockRef:
 
 def is_success(receipt: Receipt) -> bool:
     """Say whether the transaction took effect (EIP-658 status)."""
-    return quantity(receipt.status) == 1
+    return receipt.status == "0x1" or quantity(receipt.status) == 1  # the usual spelling first: it is asked most
 
 
 def read_block(block: RawBlock, receipts: Sequence[Receipt], listing: Listing) -> Block:
@@ -107,7 +107,7 @@ def read_transaction(tx: Transaction, receipt: Receipt, listing: Listing) -> Ite
 
 def is_native_payment(tx: Transaction) -> bool:
     """Say whether a transaction itself carries native coin to an address."""
-    return bool(tx.to) and quantity(tx.value) > 0
+    return bool(tx.to) and tx.value != "0x0" and quantity(tx.value) > 0
 
 
 def read_logs(receipt: Receipt, listing: Listing) -> Iterator[Transfer]:
@@ -130,11 +130,11 @@ def read_logs(receipt: Receipt, listing: Listing) -> Iterator[Transfer]:
 
 def _decode(log: Log) -> tuple[str, str, int] | None:
     """Return source, target and units of an ERC-20 `Transfer` of more than nothing, or None for any other event."""
-    if len(log.topics) != _TOPICS or log.topics[0].lower() != TRANSFER_TOPIC:
+    topics = log.topics
+    if len(topics) != _TOPICS or topics[0].lower() != TRANSFER_TOPIC:
         return None
-    source = _ADDRESS_TOPIC.fullmatch(log.topics[1].lower())
-    target = _ADDRESS_TOPIC.fullmatch(log.topics[2].lower())
-    if source is None or target is None or not _WORD.fullmatch(log.data.lower()):
+    moved = _MOVED.fullmatch(f"{topics[1]} {topics[2]} {log.data}".lower())
+    if moved is None:
         return None
-    units = int(log.data, 16)
-    return (source[1], target[1], units) if units else None
+    units = int(moved[3], 16)
+    return (moved[1], moved[2], units) if units else None
