@@ -33,6 +33,8 @@ _SKIPPED = frozenset({-32007, -32009})  # slot skipped, or missing; the same of 
 _MISSING = frozenset({-32001, -32004, -32010, -32011, -32014, -32016, -32019})
 """Cleaned up, not available, not indexed, history not kept, not known yet, slot not reached, storage out of reach."""
 
+_NO_HASH = "1" * 32
+
 FINALIZED: Final = "finalized"
 VERSION_MAX: Final = 1
 """Newest transaction version asked for. All of them have balances and accounts in one form; newer ones are refused."""
@@ -177,6 +179,8 @@ class SolanaNode:
     def _present(self, block: H | None, slot: int) -> H:
         if block is None:
             raise GapError(f"{self.label} has no block {slot}")
+        if block.previous_blockhash == _NO_HASH and slot > 0:  # what nodes write once they have cleaned the parent up
+            raise GapError(f"{self.label} has lost the parent of block {slot}")
         if block.parent_slot >= slot > 0:
             raise Malformed(f"{self.label} sent a block {slot} whose parent is {block.parent_slot}")
         return block

@@ -157,16 +157,20 @@ def _holdings(meta: Meta, listing: Listing) -> dict[tuple[str, str], _Holding]:
 
 
 def _listed(balances: Sequence[TokenBalance], listing: Listing) -> dict[int, TokenBalance]:
-    return {
-        balance.account_index: balance
-        for balance in balances
-        if (token := listing.by_mint.get(balance.mint)) is not None and token.program == balance.program_id
-    }
+    found: dict[int, TokenBalance] = {}
+    for balance in balances:
+        token = listing.by_mint.get(balance.mint)
+        if token is None:
+            continue
+        if balance.program_id is None or balance.owner is None:
+            raise GapError("a node did not keep whose a token account is")
+        if balance.program_id == token.program:
+            found[balance.account_index] = balance
+    return found
 
 
 def _owner(balance: TokenBalance) -> str:
-    if balance.owner is None:
-        raise GapError("a node did not keep whose a token account is")
+    assert balance.owner is not None, "a listed balance without an owner"
     return balance.owner
 
 
