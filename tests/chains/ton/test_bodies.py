@@ -14,9 +14,8 @@ from ton_core.contrib.contracts.jetton.tlb import JettonInternalTransferBody, Je
 from bitlinkpay.chains.ton.boc import parse_boc
 from bitlinkpay.chains.ton.body import JettonTransfer, op_of, read_internal_transfer
 from bitlinkpay.chains.ton.cell import BadCell, Builder
-from bitlinkpay.chains.ton.node import decoder_of
 from bitlinkpay.chains.ton.transfers import is_whole, jetton_change
-from bitlinkpay.chains.ton.wire import RawTransaction
+from bitlinkpay.chains.ton.wire import RawTransaction, decoder_of
 
 HASH = "A" * 43 + "="
 TARGET = "0:" + "77" * 32

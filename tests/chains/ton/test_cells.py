@@ -120,6 +120,7 @@ def bag(cells: bytes, count: int, *, roots: int = 1, root: int = 0, absent: int 
         bag(b"\x00\x00", 1, root=1),
         bag(b"\x00\x00", 1, absent=1),
         bag(b"", 0),
+        bytes.fromhex("b5ee9c72") + bytes([1, 1, 1, 1, 0, 3, 0, 0, 0]),  # two bytes of cells, and it says three
         bag(b"\x00\x00", 200),
         bag(b"\x00\x00\x00\x00", 2),  # nothing points to the second
         bag(b"\x01\x00\x00", 1),  # to itself

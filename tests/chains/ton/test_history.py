@@ -12,8 +12,7 @@ from tests.chains.ton.proxy import TonProxy
 
 from bitlinkpay.chains.base import ChainError, GapError
 from bitlinkpay.chains.ton.history import BEGINNING, Link, Stretch, height_of, link_of
-from bitlinkpay.chains.ton.node import decoder_of
-from bitlinkpay.chains.ton.wire import Malformed, RawTransaction
+from bitlinkpay.chains.ton.wire import Malformed, RawTransaction, decoder_of
 
 Three = tuple[TonProxy, TonProxy, TonProxy]
 

@@ -85,14 +85,17 @@ def parse_boc(data: bytes) -> Cell:
     flags, offset_bytes = reader.number(1), reader.number(1)
     ref_bytes = flags & _REF_BYTES
     count, roots, absent = (reader.number(ref_bytes) for _ in range(3))
-    reader.number(offset_bytes)
+    size = reader.number(offset_bytes)
     if flags & _OTHER_FLAGS or not ref_bytes or (roots, absent, reader.number(ref_bytes)) != (1, 0, 0):
         raise BadCell("a bag of cells of another form")
     if count * 2 > reader.left:  # each cell has two descriptor bytes: no memory for what can't be there
         raise BadCell("a bag of cells that is cut short")
     if flags & _HAS_INDEX:
         reader.take(count * offset_bytes)
-    return _link([_read_cell(reader, ref_bytes) for _ in range(count)], reader.left)
+    if reader.left != size:
+        raise BadCell("a bag of cells of another size than it says")
+    stored = [_read_cell(reader, ref_bytes) for _ in range(count)]
+    return _link(stored, reader.left)
 
 
 def _unsealed(data: bytes) -> bytes:

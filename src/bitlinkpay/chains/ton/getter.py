@@ -9,8 +9,8 @@ import msgspec
 
 from bitlinkpay.chains.ton.boc import parse_boc, serialize_boc
 from bitlinkpay.chains.ton.cell import BadCell, Builder, Cell, Slice
-from bitlinkpay.chains.ton.node import TonNode, decoder_of
-from bitlinkpay.chains.ton.wire import Malformed
+from bitlinkpay.chains.ton.node import TonNode
+from bitlinkpay.chains.ton.wire import Malformed, decoder_of
 
 _SUCCEEDED = frozenset({0, 1})  # TVM, "exit codes"
 

@@ -30,14 +30,14 @@ BEGINNING: Final = Link(0, "")  # before an account's first transaction
 
 def link_of(transaction: RawTransaction) -> Link:
     """Return a transaction's own link."""
-    return Link(transaction.lt, canonical_hash(transaction.hash))
+    return Link(int(transaction.lt), canonical_hash(transaction.hash))
 
 
 def link_before(transaction: RawTransaction) -> Link:
     """Return the link to the one before it."""
     if not transaction.prev_trans_lt:
         return BEGINNING
-    return Link(transaction.prev_trans_lt, canonical_hash(transaction.prev_trans_hash))
+    return Link(int(transaction.prev_trans_lt), canonical_hash(transaction.prev_trans_hash))
 
 
 def is_committed(transaction: RawTransaction) -> bool:
@@ -53,7 +53,7 @@ def height_of(transaction: RawTransaction) -> int:
     """
     if not transaction.mc_block_seqno or not is_committed(transaction):
         raise Malformed("a transaction that no masterchain block has committed")
-    return transaction.mc_block_seqno
+    return int(transaction.mc_block_seqno)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from bitlinkpay.chains.ton.wire import (
     RawTransactions,
     canonical_address,
     canonical_hash,
+    decoder_of,
 )
 from bitlinkpay.chains.transport import Endpoint, StatusRefused
 from bitlinkpay.core.assets import Network
@@ -37,11 +38,6 @@ _GLOBAL_IDS = {False: -239, True: -3}  # docs.ton.org, "global_id": of the main 
 _ADDRESSES = 50
 _WRONG_CHAIN_REST_NS = 60_000_000_000
 _NOT_SERVED = frozenset({404, 405, 501})
-
-
-def decoder_of(kind: type[T]) -> "msgspec.json.Decoder[T]":
-    """Return the decoder of an answer; 64-bit numbers travel as texts."""
-    return msgspec.json.Decoder(kind, strict=False)
 
 
 class _ZeroState(msgspec.Struct, frozen=True):
@@ -176,7 +172,7 @@ class TonNode:
         """
         count = last - before.seqno
         query = (*_MASTER, ("start_lt", str(before.start_lt)), ("sort", "asc"), ("limit", str(count + HEADERS_SPARE)))
-        blocks = {_master(block).seqno: block for block in (await self.get("/blocks", query, _BLOCKS)).blocks}
+        blocks = {int(_master(block).seqno): block for block in (await self.get("/blocks", query, _BLOCKS)).blocks}
         if blocks.get(before.seqno, before) != before:
             raise ForkedBlock(f"{self.label} has another block {before.seqno} than before")
         missing = [height for height in range(before.seqno + 1, last + 1) if height not in blocks]
@@ -239,7 +235,7 @@ def tip_of(state: RawState | None) -> Link:
     """Return the link of an account's last transaction."""
     if state is None or not state.last_transaction_lt:
         return BEGINNING
-    return Link(state.last_transaction_lt, canonical_hash(state.last_transaction_hash))
+    return Link(int(state.last_transaction_lt), canonical_hash(state.last_transaction_hash))
 
 
 def _master(block: RawBlock) -> RawBlock:

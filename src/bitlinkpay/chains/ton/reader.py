@@ -84,7 +84,7 @@ class RangeReader:
 
 def block_ref(header: RawBlock) -> BlockRef:
     """Return where a masterchain block stands."""
-    return BlockRef(header.seqno, canonical_hash(header.root_hash), block_time(header))
+    return BlockRef(int(header.seqno), canonical_hash(header.root_hash), block_time(header))
 
 
 def _blocks(before: RawBlock, headers: Sequence[RawBlock], found: dict[int, list[Transfer]]) -> list[Block]:

@@ -36,11 +36,11 @@ from bitlinkpay.chains.ton import fees
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.highload import SELF_UNITS, TIMEOUT_S
 from bitlinkpay.chains.ton.history import height_of, is_committed
-from bitlinkpay.chains.ton.node import TonNode, decoder_of
+from bitlinkpay.chains.ton.node import TonNode
 from bitlinkpay.chains.ton.plan import PAYMENTS_MAX, TonPlan, messages
 from bitlinkpay.chains.ton.reader import backwards, block_ref
 from bitlinkpay.chains.ton.tracing import Trace, Unfinished
-from bitlinkpay.chains.ton.wire import Malformed, RawTransaction, canonical_address, canonical_hash
+from bitlinkpay.chains.ton.wire import Malformed, RawTransaction, canonical_address, canonical_hash, decoder_of
 from bitlinkpay.chains.transport import (
     StatusRefused,
 )

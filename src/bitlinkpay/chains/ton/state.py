@@ -6,10 +6,10 @@ import msgspec
 
 from bitlinkpay.chains.base import GapError
 from bitlinkpay.chains.ton.history import height_of
-from bitlinkpay.chains.ton.node import TonNode, decoder_of
+from bitlinkpay.chains.ton.node import TonNode
 from bitlinkpay.chains.ton.reader import backwards, newest_until
 from bitlinkpay.chains.ton.transfers import jetton_change
-from bitlinkpay.chains.ton.wire import Malformed, Natural, canonical_address
+from bitlinkpay.chains.ton.wire import Malformed, Natural, canonical_address, decoder_of
 from bitlinkpay.core.assets import Asset
 
 
@@ -37,7 +37,7 @@ async def coins_at(node: TonNode, address: str, height: int) -> int:
         return 0
     if last.account_state_after is None or last.account_state_after.balance is None:
         raise GapError(f"{node.label} does not know what {address} held after {last.lt}")
-    return last.account_state_after.balance
+    return int(last.account_state_after.balance)
 
 
 async def jettons_at(node: TonNode, asset: Asset, owner: str, height: int) -> int:
@@ -45,7 +45,7 @@ async def jettons_at(node: TonNode, asset: Asset, owner: str, height: int) -> in
     found = await find_jetton_wallet(node, asset, owner)
     if found is None:
         return 0
-    wallet, units = canonical_address(found.address), found.balance
+    wallet, units = canonical_address(found.address), int(found.balance)
     async for transaction in backwards(node, wallet, lt=found.last_transaction_lt):
         if height_of(transaction) <= height:
             break

@@ -7,8 +7,8 @@ import msgspec
 from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.ton import getter
-from bitlinkpay.chains.ton.node import TonNode, decoder_of
-from bitlinkpay.chains.ton.wire import Malformed, canonical_address, canonical_hash
+from bitlinkpay.chains.ton.node import TonNode
+from bitlinkpay.chains.ton.wire import Malformed, canonical_address, canonical_hash, decoder_of
 from bitlinkpay.core.assets import Asset
 
 _DECIMALS_MAX = 255

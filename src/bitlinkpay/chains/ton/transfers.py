@@ -87,7 +87,7 @@ class Holdings:
         body = body_of(message)
         if not units or self._is_carrier(asset, op_of(body), units):
             return None
-        return self._transfer(asset, transaction, source, memo_of(body), units)
+        return self._transfer(asset, transaction, source, memo_of(body), int(units))
 
     def _is_carrier(self, asset: Asset, op: int | None, units: int) -> bool:
         """Say whether the coins only carry a message: what is left of gas, or dust that comes with a notice."""

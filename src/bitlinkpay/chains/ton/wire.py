@@ -1,14 +1,14 @@
 """What an indexer answers: toncenter's API v3, and the few fields of it that count.
 
 The form is that of "TON Index (Go)" 1.1 to 1.2 (its OpenAPI document; docs.ton.org, "toncenter API v3"): 64-bit numbers
-are texts, hashes Base64, addresses raw with upper-case digits. Numbers are taken as texts or numbers, never negative.
+are texts, hashes Base64, addresses raw with upper-case digits.
 """
 
 import re
 from base64 import b64decode, b64encode
 from binascii import Error
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,11 +16,16 @@ from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.ton.boc import parse_boc
 from bitlinkpay.chains.ton.cell import BadCell, Cell
 
+T = TypeVar("T")
+
 MASTERCHAIN: Final = -1
 HASH_BYTES: Final = 32
+_DIGITS = re.compile(r"[0-9]{1,78}", re.ASCII)
 _ADDRESS = re.compile(r"(0|-1):([0-9A-Fa-f]{64})", re.ASCII)
 
-Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+class Natural(int):
+    """A number of an answer, which travels as text where it may exceed 53 bits: digits alone, never negative."""
 
 
 class Malformed(ChainError):
@@ -144,6 +149,20 @@ class RawTransactions(msgspec.Struct, frozen=True):
     """Answer of `/transactions`."""
 
     transactions: list[RawTransaction]
+
+
+def decoder_of(kind: type[T]) -> "msgspec.json.Decoder[T]":
+    """Return the decoder of an answer."""
+    return msgspec.json.Decoder(kind, dec_hook=_natural)
+
+
+def _natural(kind: type, found: object) -> Natural:
+    assert kind is Natural
+    if isinstance(found, str) and _DIGITS.fullmatch(found):
+        return Natural(found)
+    if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+        return Natural(found)
+    raise ValueError("not a number")
 
 
 def block_time(block: RawBlock) -> datetime:
