@@ -279,9 +279,12 @@ class Follower(Generic[P]):
             return False
         self._outbid_at[transaction.transaction_id] = wall + limits.bump_after
         try:
-            plan = await self._parts.sender.plan(intent_of(transaction), transaction.slot, self._plan(newest))
+            before = self._plan(newest)
+            plan = await self._parts.sender.plan(intent_of(transaction), transaction.slot, before)
         except CannotPlan as obstacle:
             log.info("%s: %s is not outbid: %s", self._parts.network.id, newest.txid, obstacle.reason)
+            return False
+        if plan == before:  # a family without bids: the same bytes are all there is
             return False
         now = self._parts.clock.now()
 
