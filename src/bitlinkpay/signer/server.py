@@ -21,6 +21,7 @@ from bitlinkpay.core.errors import Problem
 from bitlinkpay.signer import hardening, selftest
 from bitlinkpay.signer.clock import GuardedClock
 from bitlinkpay.signer.desk import Desk
+from bitlinkpay.signer.families import known_answers
 from bitlinkpay.signer.files import check_private, folder_lock
 from bitlinkpay.signer.keys import HIGHEST_INDEX
 from bitlinkpay.signer.problems import SignerRefused
@@ -152,6 +153,7 @@ def run(folder: Path, unlock: Unlock, *, ready: Callable[[], None]) -> None:
     """
     check_private(folder)
     selftest.run()
+    known_answers.run()
     with folder_lock(folder):
         signer = Signer.open(folder, unlock)
         if notice := signer.notice():
