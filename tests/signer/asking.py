@@ -141,8 +141,11 @@ class Asking:
     def sign(
         self, intent: Intent, *, number: int = 1, fee: int = 0, ours: Sequence[Wallet] = (), dead: Sequence[str] = ()
     ) -> Signed:
-        plan = msgspec.Raw(msgspec.json.encode(SimulatedPlan(number, fee)))
-        return self.desk.sign(Sign(intent, plan, tuple(ours), tuple(dead)))
+        return self.sign_by(SimulatedPlan(number, fee), intent, ours=ours, dead=dead)
+
+    def sign_by(self, plan: object, intent: Intent, *, ours: Sequence[Wallet] = (), dead: Sequence[str] = ()) -> Signed:
+        """Ask by a plan of any family."""
+        return self.desk.sign(Sign(intent, msgspec.Raw(msgspec.json.encode(plan)), tuple(ours), tuple(dead)))
 
     def pay(self, units: int = 100 * USDT, **more: object) -> Signed:
         """Ask for one payout to a stranger."""

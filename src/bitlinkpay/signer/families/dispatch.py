@@ -28,9 +28,12 @@ def read_plan(mode: Mode, network: Network, text: bytes) -> Plan:
         PlanMismatch: it is another thing, or no plan of this family can be signed yet.
     """
     try:
-        return msgspec.json.decode(text, type=_plan_type(mode, network))
+        plan = msgspec.json.decode(text, type=_plan_type(mode, network))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, AssertionError) as error:
         raise PlanMismatch(f"not a plan for {network.id}: {error}") from None
+    if msgspec.json.encode(plan) != text:
+        raise PlanMismatch(f"not a plan for {network.id}: it says more than one, or says it otherwise")
+    return plan
 
 
 def place(plan: Plan) -> str:
