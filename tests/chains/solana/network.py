@@ -31,10 +31,10 @@ MINT_BYTES, MINT_RENT = 82, 1_461_600
 
 
 def coin() -> Asset:
-    return _asset("sol-solana", "SOL", "", "", 9)
+    return asset_row("sol-solana", "SOL", "", "", 9)
 
 
-def _asset(asset_id: str, symbol: str, contract: str, standard: str, decimals: int) -> Asset:
+def asset_row(asset_id: str, symbol: str, contract: str, standard: str, decimals: int) -> Asset:
     return Asset(
         id=asset_id,
         symbol=symbol,
@@ -168,7 +168,7 @@ class SolanaNetwork:
         await self.mine()
         for executed in self.ledger.blocks[-2].executed + self.ledger.newest.executed:
             assert executed.err is None, executed.meta.logs()
-        return _asset(f"{symbol.lower()}-solana", symbol, str(mint.pubkey()), standard, decimals)
+        return asset_row(f"{symbol.lower()}-solana", symbol, str(mint.pubkey()), standard, decimals)
 
     async def fund(self, address: str, asset: Asset, units: int) -> str:
         """Give an address coins or tokens of the faucet's by a plain transfer; return its id."""

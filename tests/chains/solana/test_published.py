@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.chains.solana.network import _asset, coin
+from tests.chains.solana.network import asset_row, coin
 
 from bitlinkpay.chains.base import Arrival, ChainError, GapError
 from bitlinkpay.chains.solana import wire
@@ -24,7 +24,7 @@ from bitlinkpay.chains.solana.transfers import Listing, block_ref, read_block, r
 USDT = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
 PUMP = "EWV6bjhKF5zkXANCdWPvDs7dofRVk4pKyVTitqgEWj8E"
 NEON = "3vxj94fSd3jrhaGAwaEKGDPEwn5Yqs81Ay5j1BcdMqSZ"
-SOL, TETHER = Listing([coin()]), Listing([_asset("usdt-solana", "USDT", USDT, "SPL", 6)])
+SOL, TETHER = Listing([coin()]), Listing([asset_row("usdt-solana", "USDT", USDT, "SPL", 6)])
 
 
 @functools.cache
@@ -120,7 +120,7 @@ def test_a_swap_of_a_newer_token_on_mainnet_in_2025() -> None:
     """Inner transfers of Token-2022 to a pool and to a fee wallet; wrapped coin closed to the seller."""
     found = wire.FOUND.decode(raw("transactions", "JSON2"))
     seller = "95rVs91daKmzom4SM41dg4MRmy5M7rMEHPerenZwWaCq"
-    listing = Listing([coin(), _asset("pump-solana", "PUMP", PUMP, "Token-2022", 9)])
+    listing = Listing([coin(), asset_row("pump-solana", "PUMP", PUMP, "Token-2022", 9)])
     pool, fee, coins = read_transaction(found, listing)
     assert [(t.target[:4], t.units, t.source, t.arrival) for t in (pool, fee)] == [
         ("CW64", 468_700_510_855_632, seller, Arrival.DIRECT),
@@ -128,14 +128,14 @@ def test_a_swap_of_a_newer_token_on_mainnet_in_2025() -> None:
     ]
     assert (coins.target, coins.units, coins.arrival) == (seller, 201_687_493, Arrival.SYSTEM)
     assert pool.units + fee.units == 944_780_237_596_635 - 475_845_960_900_177
-    classic = Listing([_asset("pump-solana", "PUMP", PUMP, "SPL", 9)])
+    classic = Listing([asset_row("pump-solana", "PUMP", PUMP, "SPL", 9)])
     assert read_transaction(found, classic) == [], "another token program's accounts"
 
 
 def test_devnet_transactions_of_2021() -> None:
     airdrop = wire.FOUND.decode(raw("transactions", "pre_token_airdrop_trx"))
     with pytest.raises(GapError, match="whose"):
-        read_transaction(airdrop, Listing([_asset("neon-solana", "NEON", NEON, "SPL", 6)]))
+        read_transaction(airdrop, Listing([asset_row("neon-solana", "NEON", NEON, "SPL", 6)]))
     (rent,) = read_transaction(airdrop, SOL)
     assert (rent.units, rent.arrival, rent.position) == (2_672_640, Arrival.SYSTEM, "lamports:1:rest"), "a new account"
     (made,) = read_transaction(wire.FOUND.decode(raw("transactions", "create_sol_acc_and_airdrop_trx")), SOL)
@@ -146,7 +146,7 @@ def test_a_devnet_transfer_credits_the_owner_once_the_program_is_known() -> None
     airdrop = wire.FOUND.decode(raw("transactions", "pre_token_airdrop_trx"))
     for balance in (*airdrop.meta.pre_token_balances, *airdrop.meta.post_token_balances):
         balance.program_id = TOKEN
-    (found,) = read_transaction(airdrop, Listing([_asset("neon-solana", "NEON", NEON, "SPL", 6)]))
+    (found,) = read_transaction(airdrop, Listing([asset_row("neon-solana", "NEON", NEON, "SPL", 6)]))
     assert (found.target, found.units) == ("8utQrai6so3pWtJhyCYafWhWJ3wJmi2eSurnMPZis4Aw", 1_000_000)
     assert found.source == "CVAimMqtcmSUCV4RLZSJAreDpEd7JEZmrvCVj85yaRzZ"
 
@@ -270,7 +270,7 @@ def test_fuzz_an_altered_published_transaction_is_read_or_refused(data: st.DataO
     answer = copy.deepcopy(json.loads(raw(kind, part)))
     for _ in range(data.draw(st.integers(1, 3))):
         alter(answer, data)
-    listing = Listing([coin(), _asset("pump-solana", "PUMP", PUMP, "Token-2022", 9)])
+    listing = Listing([coin(), asset_row("pump-solana", "PUMP", PUMP, "Token-2022", 9)])
     try:
         found = read_transaction(wire.FOUND.decode(json.dumps(answer).encode()), listing)
     except (ChainError, msgspec.DecodeError, ValueError) as error:
