@@ -4,6 +4,7 @@ import json
 import re
 import ssl
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,10 @@ def test_set_policy_takes_every_term(sandbox):
     [
         ("--callback-statuses", "8,done"),
         ("--tolerance", "x"),
+        ("--tolerance-units", "usdt-tron"),
+        ("--tolerance-units", "usdt-tron=-1"),
+        ("--tolerance-units", "usdt-tron=0.0000001"),
+        ("--tolerance-units", "usdt-nowhere=1"),
         ("--callback-url", "http://192.168.0.1/cb"),
         ("--accent", "red; background: url(x)"),
         ("--order-life", "0"),
@@ -143,6 +148,34 @@ def test_set_policy_refuses_what_no_merchant_may_have(sandbox, words):
     before = sandbox.json("merchant", "show", "Corner Shop")
     sandbox.refusal("merchant", "set-policy", "Corner Shop", *words)
     assert sandbox.json("merchant", "show", "Corner Shop") == before
+
+
+def test_set_policy_takes_a_tolerance_as_amounts(sandbox):
+    sandbox.merchant()
+    words = ("--tolerance-units", "usdt-tron=0.5, btc-bitcoin=0.00001")
+    shown = sandbox.json("merchant", "set-policy", "Corner Shop", *words)
+    assert shown["policy"]["tolerance_units"] == {"usdt-tron": 500_000, "btc-bitcoin": 1_000}
+    shown = sandbox.json("merchant", "set-policy", "Corner Shop", "--tolerance-units", "")
+    assert shown["policy"]["tolerance_units"] == {}
+
+
+def test_one_certificate_is_revoked_and_the_others_stay(sandbox):
+    sandbox.merchant()
+    [old] = sandbox.json("merchant", "show", "Corner Shop")["certificates"]
+    sandbox.json("merchant", "rotate-certificate", "Corner Shop", "--out", str(sandbox.folder / "new"))
+    shown = sandbox.json("merchant", "revoke-certificate", "Corner Shop", old["spki"])
+    ends = {certificate["spki"]: certificate["revoked_at"] for certificate in shown["certificates"]}
+    now = datetime.now(UTC)
+    assert datetime.fromisoformat(ends.pop(old["spki"])) <= now  # at once, though its rotation had left it a day
+    assert list(ends.values()) == [None]
+
+
+@pytest.mark.parametrize("spki", ["00" * 32, "0g", "xyz", ""])
+def test_a_certificate_that_the_merchant_has_not_is_refused(sandbox, spki):
+    sandbox.merchant()
+    sandbox.refusal("merchant", "revoke-certificate", "Corner Shop", spki)
+    [certificate] = sandbox.json("merchant", "show", "Corner Shop")["certificates"]
+    assert certificate["revoked_at"] is None
 
 
 def test_suspend_resume_and_revoke_are_states(sandbox):

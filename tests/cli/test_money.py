@@ -61,6 +61,15 @@ def test_a_source_id_of_two_merchants_needs_the_merchant(shop):
     shop.refusal("order", "show", other.payin_id.hex, "--merchant", "Corner Shop")
 
 
+def test_a_source_id_that_repeats_an_order_id_hides_no_order(shop):
+    first = shop.json("order", "show", "order-1")
+    shop.merchant("Other Shop")
+    second = shop.order(first["order_id"], merchant="Other Shop")
+    assert shop.json("order", "show", first["order_id"]) == first
+    shown = shop.json("order", "show", first["order_id"], "--merchant", "Other Shop")
+    assert shown["order_id"] == second.payin_id.hex
+
+
 def test_a_paid_order_shows_its_deposit_its_callback_and_its_history(shop):
     paid = shop.pay()
     shown = shop.json("order", "show", "order-1")

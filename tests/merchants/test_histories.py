@@ -157,7 +157,7 @@ async def test_API_05_only_live_certificates_of_a_living_merchant_are_let_in(
 
 ENDED: list[Callable[[Tx, Life], Awaitable[object]]] = [
     lambda tx, life: service.set_fee(tx, life.key, 1, now=NOW),
-    lambda tx, life: service.set_policy(tx, life.key, Policy(), now=NOW),
+    lambda tx, life: service.change(tx, life.key, lambda m: replace(m, policy=Policy()), now=NOW),
     lambda tx, life: service.suspend(tx, life.key, now=NOW),
     lambda tx, life: service.resume(tx, life.key, now=NOW),
     lambda tx, life: service.revoke(tx, life.key, now=NOW),

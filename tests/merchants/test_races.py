@@ -63,7 +63,7 @@ async def test_changes_of_different_terms_are_all_kept(database: Database, creat
         database,
         [
             lambda tx: service.set_fee(tx, key, 1234, now=NOW),
-            lambda tx: service.set_policy(tx, key, Policy(is_summing=True), now=NOW),
+            lambda tx: service.change(tx, key, lambda m: replace(m, policy=Policy(is_summing=True)), now=NOW),
             lambda tx: service.change(tx, key, lambda m: replace(m, accent="#0b57d0"), now=NOW),
             lambda tx: service.change(tx, key, lambda m: replace(m, support="@tea"), now=NOW),
         ],

@@ -133,15 +133,19 @@ async def test_every_term_survives_the_database(database: Database, created: Cre
     }  # fmt: skip
 
 
+def with_policy(policy: Policy) -> Callable[[Merchant], Merchant]:
+    return lambda merchant: replace(merchant, policy=policy)
+
+
 async def test_fee_and_policy(database: Database, created: Created) -> None:
     key = created.merchant.merchant_id
     async with database.transaction() as tx:
         assert (await service.set_fee(tx, key, 0, now=LATER)).fee_ppm == 0
-        assert (await service.set_policy(tx, key, Policy(accepts_late=True), now=LATER)).policy.accepts_late
+        assert (await service.change(tx, key, with_policy(Policy(accepts_late=True)), now=LATER)).policy.accepts_late
         with pytest.raises(Invalid):
             await service.set_fee(tx, key, -1, now=LATER)
         with pytest.raises(Invalid):
-            await service.set_policy(tx, key, Policy(tolerance_ppm=10**6), now=LATER)
+            await service.change(tx, key, with_policy(Policy(tolerance_ppm=10**6)), now=LATER)
     assert (await events_of(database, key))[2:] == [E.CHANGED, E.CHANGED]
 
 

@@ -159,6 +159,24 @@ def test_late_money_completes_where_the_merchant_takes_it_but_never_after_a_canc
     assert label_of(order(policy=gentle, state=PayinState.CANCELLED), late) == "after_cancel"
 
 
+@pytest.mark.parametrize(
+    ("policy", "units", "earlier", "label"),
+    [
+        (Policy(accepts_late=True), 99, 0, "late"),
+        (Policy(accepts_late=True), 101, 0, "over"),
+        (Policy(accepts_late=True, is_summing=True), 59, 40, "late"),
+        (Policy(accepts_late=True, is_summing=True), 60, 40, ""),
+    ],
+)
+def test_DEP_09_late_money_that_is_short_leaves_the_status_at_16(policy: Policy, units: int, earlier: int, label: str):
+    late = money(units, first_block_at=NOW + timedelta(days=1))
+    ended = order(policy=policy, units=100, state=PayinState.EXPIRED)
+    judgement = judge(ended, late, order_network="tron", earlier_units=earlier)
+    assert (judgement.label or "") == label
+    if judgement.label:
+        assert wm_status(replace(ended, labels=frozenset({judgement.label}))) == 16
+
+
 def test_an_order_that_lost_its_payment_takes_another():
     lost = order(state=PayinState.PAID, labels=frozenset({Label.REVERSED}))
     assert lost.has_lost_payment

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.clock import ManualClock
 
+from bitlinkpay.core.errors import Kind
 from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.rates import service, store
-from bitlinkpay.rates.model import Guard, Leg, LegKind, NoQuote
+from bitlinkpay.rates.model import Guard, Leg, LegKind, NoQuote, UnknownCurrency
 from bitlinkpay.rates.service import RateBook, cross, refresh
 from bitlinkpay.rates.sources import SANDBOX_FIAT, SANDBOX_USD, FixedPrices, Market, Reference, Ticker
 
@@ -102,11 +103,26 @@ async def test_a_refresh_makes_rates_through_the_pivot(database: Database, clock
 
 
 @pytest.mark.parametrize("pair", [("XYZ", "USD"), ("USDT", "TWD"), ("usdt", "USD"), ("", "")])
-async def test_an_unknown_side_has_no_quote(database: Database, clock: ManualClock, exchanges, pair: tuple[str, str]):
+async def test_a_currency_that_nobody_quotes_is_said_to_be_unknown(
+    database: Database, clock: ManualClock, exchanges, pair: tuple[str, str]
+):
     said, root = exchanges
     await refresh(database, said.market(root, clock))
-    with pytest.raises(NoQuote, match="no price of"):
+    with pytest.raises(UnknownCurrency, match="no price of") as caught:
         await RateBook(database, clock).rate(*pair)
+    assert (caught.value.kind, caught.value.param) == (Kind.INVALID, "symbol")
+
+
+async def test_a_price_that_may_still_come_is_no_quote_for_now(database: Database, clock: ManualClock, exchanges):
+    said, root = exchanges
+    said.down = {"fiat"}
+    await refresh(database, said.market(root, clock))
+    with pytest.raises(NoQuote, match="no price of CNY yet"):
+        await RateBook(database, clock).rate("USDT", "CNY")
+    said.down = set()
+    await refresh(database, said.market(root, clock))
+    with pytest.raises(NoQuote, match="no price of SOL yet"):  # a coin that the tickers know, while all are silent
+        await RateBook(database, clock).rate("SOL", "CNY")
 
 
 async def test_EXC_01_a_price_goes_stale(database: Database, clock: ManualClock, exchanges):

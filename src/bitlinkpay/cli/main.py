@@ -21,7 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "approve": ("approve", "let a payment through that is above the signer's caps"),
         "migrate": ("migrate", "bring the database schema up to this release"),
         "merchant": ("merchant", "create | show | list | revoke | set-fee | set-policy | rotate-secret"),
-        "order": ("order", "show an order by source id or order id"),
+        "order": ("order", "show an order by order id or source id"),
         "payout": ("payout", "list | show | approve | reject payouts, stop | start | stops"),
         "treasury": ("treasury", "status | unclaimed | claim: the platform's own wallets"),
         "unassigned": ("unassigned", "list | accept | credit | release odd money"),

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -12,6 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from bitlinkpay.app.platform import Platform, open_authority, open_platform
+from bitlinkpay.chains.registry import Registry
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
@@ -56,6 +58,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     rotate = actions.add_parser("rotate-certificate", help="a new certificate; the old ones end after a day")
     rotate.add_argument("merchant")
     rotate.add_argument("--out", type=Path, required=True)
+    refuse = actions.add_parser("revoke-certificate", help="refuse one certificate at once, open connections included")
+    refuse.add_argument("merchant")
+    refuse.add_argument("spki", help="64 hex digits, as `merchant show` lists it")
     fee = actions.add_parser("set-fee", help="deposit fee of new orders")
     fee.add_argument("merchant")
     fee.add_argument("percent", help="such as 0.3")
@@ -73,6 +78,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 def _add_policy(policy: argparse.ArgumentParser) -> None:
     yes_no = argparse.BooleanOptionalAction
     policy.add_argument("--tolerance", default=None, metavar="PERCENT", help="how far off an amount may be")
+    policy.add_argument(
+        "--tolerance-units", default=None, metavar="usdt-tron=0.5,…", help="the same as an amount; the larger counts"
+    )
     policy.add_argument("--summing", action=yes_no, default=None, help="several transfers may add up")
     policy.add_argument("--late", action=yes_no, default=None, help="money after expiry still completes")
     policy.add_argument("--over", action=yes_no, default=None, help="more than asked completes, the excess is credited")
@@ -199,6 +207,20 @@ async def _rotate_certificate(platform: Platform, given: argparse.Namespace) -> 
     return {"files": _write(given.out, await platform.database.unit(work))}
 
 
+async def _revoke_certificate(platform: Platform, given: argparse.Namespace) -> object:
+    try:
+        spki = bytes.fromhex(given.spki)
+    except ValueError:
+        raise Invalid("write the certificate's spki as `bitlinkpay merchant show` lists it", param="spki") from None
+
+    async def work(tx: Tx) -> None:
+        merchant = await find_merchant(tx, given.merchant)
+        await merchants.revoke_certificate(tx, merchant.merchant_id, spki, now=_WALL.now())
+
+    await platform.database.unit(work)
+    return await _show(platform, given)
+
+
 async def _set_fee(platform: Platform, given: argparse.Namespace) -> object:
     fee_ppm = _ppm(given.percent)
 
@@ -215,17 +237,21 @@ async def _set_policy(platform: Platform, given: argparse.Namespace) -> object:
 
     async def work(tx: Tx) -> Merchant:
         merchant = await find_merchant(tx, given.merchant)
-        return await merchants.change(tx, merchant.merchant_id, lambda m: _edited(m, given), now=_WALL.now())
+        return await merchants.change(
+            tx, merchant.merchant_id, lambda m: _edited(m, given, platform.registry), now=_WALL.now()
+        )
 
     await platform.database.unit(work)
     return await _show(platform, given)
 
 
-def _edited(merchant: Merchant, given: argparse.Namespace) -> Merchant:
+def _edited(merchant: Merchant, given: argparse.Namespace, registry: Registry) -> Merchant:
     """Return the merchant with the terms that were named; the others stay."""
+    units = partial(_units, registry=registry)
     policy = replace(
         merchant.policy,
         tolerance_ppm=_given(given.tolerance, _ppm, merchant.policy.tolerance_ppm),
+        tolerance_units=_given(given.tolerance_units, units, merchant.policy.tolerance_units),
         is_summing=_given(given.summing, bool, merchant.policy.is_summing),
         accepts_late=_given(given.late, bool, merchant.policy.accepts_late),
         accepts_over=_given(given.over, bool, merchant.policy.accepts_over),
@@ -260,6 +286,18 @@ def _statuses(text: str) -> tuple[int, ...]:
         raise Invalid("write statuses as 8,12,16,20") from None
 
 
+def _units(text: str, registry: Registry) -> Mapping[str, int]:
+    """Read `usdt-tron=0.5,…` into base units by asset id."""
+    found: dict[str, int] = {}
+    for word in _words(text):
+        name, _, amount = word.partition("=")
+        asset = registry.assets.get(name)
+        if asset is None:
+            raise Invalid(f"{name[:40]!r} is no asset here; write amounts as usdt-tron=0.5", param="tolerance_units")
+        found[name] = to_units(parse_decimal(amount, param="tolerance_units"), asset.decimals, param="tolerance_units")
+    return found
+
+
 def _ppm(percent: str) -> int:
     return to_units(parse_decimal(percent, param="percent"), _PERCENT_TO_PPM_DIGITS, param="percent")
 
@@ -286,6 +324,7 @@ _ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "resume": _end,
         "rotate-secret": _rotate_secret,
         "rotate-certificate": _rotate_certificate,
+        "revoke-certificate": _revoke_certificate,
         "set-fee": _set_fee,
         "set-policy": _set_policy,
     }

@@ -22,7 +22,7 @@ from bitlinkpay.webhooks import service as webhooks
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     """Show one order."""
     parser.add_argument("action", choices=["show"])
-    parser.add_argument("order", help="source id or order id")
+    parser.add_argument("order", help="order id or source id")
     parser.add_argument("--merchant", default=None, help="broker id, merchant id or name, where two share it")
     add_data_dir(parser)
     add_json(parser)
@@ -40,17 +40,19 @@ async def _show(settings: Settings, order: str, merchant: str | None) -> dict[st
 
 
 async def find_order(tx: Tx, order: str, merchant: str | None) -> Payin:
-    """Return the order with this source id or order id.
+    """Return the order with this order id or source id.
+
+    Our own id comes first: merchants choose source ids, and one that repeats an order id must not hide that order.
 
     Raises:
         NotFound: there is none.
         Conflict: several merchants have one.
     """
     owner: MerchantId | None = (await find_merchant(tx, merchant)).merchant_id if merchant else None
+    by_id = await _by_id(tx, order)
+    if by_id and owner in (None, by_id.merchant_id):
+        return by_id
     found = [p for p in await store.list_by_source(tx, order) if owner in (None, p.merchant_id)]
-    if not found:
-        by_id = await _by_id(tx, order)
-        found = [by_id] if by_id and owner in (None, by_id.merchant_id) else []
     if not found:
         raise NotFound(f"no order {order[:80]!r}")
     if len(found) > 1:

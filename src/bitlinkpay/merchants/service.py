@@ -28,7 +28,6 @@ from bitlinkpay.merchants.model import (
     MerchantNotFound,
     MerchantState,
     Note,
-    Policy,
     TooMany,
     WebhookSecret,
 )
@@ -150,13 +149,6 @@ async def change(
 async def set_fee(tx: Tx, merchant_id: MerchantId, fee_ppm: int, *, now: datetime, cause: str = "operator") -> Merchant:
     """Set the deposit fee of new orders, in millionths. Raises as `change`."""
     return await change(tx, merchant_id, lambda merchant: replace(merchant, fee_ppm=fee_ppm), now=now, cause=cause)
-
-
-async def set_policy(
-    tx: Tx, merchant_id: MerchantId, policy: Policy, *, now: datetime, cause: str = "operator"
-) -> Merchant:
-    """Set the policy of new orders. Raises as `change`."""
-    return await change(tx, merchant_id, lambda merchant: replace(merchant, policy=policy), now=now, cause=cause)
 
 
 async def suspend(tx: Tx, merchant_id: MerchantId, *, now: datetime, cause: str = "operator") -> Merchant:

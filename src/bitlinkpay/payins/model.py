@@ -209,6 +209,7 @@ def judge(payin: Payin, money: Arrived, *, order_network: str, earlier_units: in
     """Say whether `money` completes `payin` by the exact amount rule and the merchant's policy.
 
     Money that completes it alone does so under every policy: a gentler policy never refuses what the exact rule takes.
+    Short money that came late is late, also where the merchant takes late money: it cannot make an ended order "short".
 
     Args:
         payin: the order, locked.
@@ -217,10 +218,12 @@ def judge(payin: Payin, money: Arrived, *, order_network: str, earlier_units: in
         earlier_units: in-time short money of the same asset that a summing policy may add.
     """
     odd = _odd(payin, money, order_network) or _wrong_amount(payin, money.units)
-    if odd is not Label.SHORT or not payin.policy.is_summing or not earlier_units:
-        return Judgement(odd)
-    together = _wrong_amount(payin, money.units + earlier_units)
-    return Judgement(together, is_sum=together is None)
+    is_sum = odd is Label.SHORT and payin.policy.is_summing and earlier_units > 0
+    if is_sum:
+        odd = _wrong_amount(payin, money.units + earlier_units)
+    if odd is Label.SHORT and not is_in_time(payin, money):
+        odd = Label.LATE
+    return Judgement(odd, is_sum=is_sum and odd is None)
 
 
 def _odd(payin: Payin, money: Arrived, order_network: str) -> Label | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from bitlinkpay.core.errors import Kind, Problem
+from bitlinkpay.core.errors import Invalid, Kind, Problem
 
 PIVOT: Final = "USD"
 BRIDGE: Final = "USDT"
@@ -18,6 +18,18 @@ class NoQuote(Problem):
 
     code: ClassVar[str] = "rate.no_quote"
     kind: ClassVar[Kind] = Kind.UNAVAILABLE
+
+
+class UnknownCurrency(Invalid):
+    """Nobody quotes this code here, now or later: asking again does not help."""
+
+    code: ClassVar[str] = "rate.unknown_currency"
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"no price of {code[:12]} is known here; check the code, or send exchange_rate or amount of your own",
+            param="symbol",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from bitlinkpay.core.clock import Clock
+from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.money import EXACT, divide, multiply
 from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.rates import store
 from bitlinkpay.rates.consensus import Legs
-from bitlinkpay.rates.model import PIVOT, Leg, NoQuote, Rate
-from bitlinkpay.rates.sources import RateSource
+from bitlinkpay.rates.model import PIVOT, Leg, NoQuote, Rate, UnknownCurrency
+from bitlinkpay.rates.sources import COINS, RateSource
 
 __all__ = ["RateBook", "cross", "refresh"]
 
@@ -52,7 +53,8 @@ class RateBook:
         """Return the price of one `base` in `quote`, coin or currency on either side.
 
         Raises:
-            NoQuote: a side is unknown, or its price is halted or stale.
+            UnknownCurrency: nobody quotes a side.
+            NoQuote: a side's price is not there yet, halted or stale.
             Unavailable: the database cannot be read.
         """
         legs, now = await self._current(), self._clock.now()
@@ -81,7 +83,8 @@ def cross(legs: Legs, base: str, quote: str, *, now: datetime) -> Rate:
     """Return the price of one `base` in `quote` through the pivot currency. Pure.
 
     Raises:
-        NoQuote: a side is unknown, or its price is halted or stale.
+        UnknownCurrency: nobody quotes a side.
+        NoQuote: a side's price is not there yet, halted or stale.
     """
     over, base_leg = _in_pivot(legs, base, now)
     under, quote_leg = _in_pivot(legs, quote, now)
@@ -101,6 +104,13 @@ def cross(legs: Legs, base: str, quote: str, *, now: datetime) -> Rate:
     )
 
 
+def _absent(legs: Legs, code: str) -> Problem:
+    """Say why there is no leg: a coin's may come, and so may any before the currencies' sources have spoken."""
+    if code in COINS or not any(leg.base == PIVOT for leg in legs.values()):
+        return NoQuote(f"there is no price of {code} yet")
+    return UnknownCurrency(code)
+
+
 def _in_pivot(legs: Legs, code: str, now: datetime) -> tuple[tuple[Decimal, Decimal], Leg | None]:
     """Return what one `code` costs in the pivot currency, as an exact fraction."""
     one = Decimal(1)
@@ -108,7 +118,7 @@ def _in_pivot(legs: Legs, code: str, now: datetime) -> tuple[tuple[Decimal, Deci
         return (one, one), None
     leg = legs.get((code, PIVOT)) or legs.get((PIVOT, code))
     if leg is None:
-        raise NoQuote(f"there is no price of {code}")
+        raise _absent(legs, code)
     if leg.value is None:
         raise NoQuote(f"the price of {code} is halted: {leg.reason}")
     if leg.expires_at is not None and leg.expires_at <= now:

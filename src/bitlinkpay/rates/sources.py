@@ -67,7 +67,9 @@ class Reference:
     url: str
 
 
-_IN_USD: Final = ("USDT", "BTC", "ETH", "SOL", "POL", "BNB", "TRX", "TON")
+COINS: Final = ("USDT", "BTC", "ETH", "SOL", "POL", "BNB", "TRX", "TON")
+"""Coins that the built-in tickers quote."""
+
 _IN_USDT: Final = ("BTC", "ETH", "BNB", "TRX", "TON", "SOL", "POL")
 
 
@@ -80,7 +82,7 @@ TICKERS: Final = (
         "kraken",
         "kraken",
         "https://api.kraken.com/0/public/Ticker?pair={symbol}",
-        _pairs(_IN_USD, PIVOT, "{}USD", BTC="XBT"),
+        _pairs(COINS, PIVOT, "{}USD", BTC="XBT"),
     ),
     Ticker(
         "coinbase",
