@@ -7,9 +7,9 @@ import sys
 from bench.table import show
 
 TABLES = ("orders", "deposits", "evm_scan", "evm_cost", "ton")
-SCRIPTS = ("ledger", "callbacks", "envelope_oracle")
+SCRIPTS = ("ledger", "callbacks", "tron_scan", "envelope_oracle")
 
-chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:2]]
+chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:3]]
 rows = []
 for name in chosen:
     print(f"── {name}", flush=True)

@@ -85,12 +85,13 @@ def read_logs(info: Info, listing: Listing) -> Iterator[Transfer]:
             source, target, units = moved
             yield Transfer(
                 asset=asset.id, txid=info.id, position=f"log:{index}",
-                source=_canonical(source), target=_canonical(target), tag="", units=units,
+                source=canonical(source), target=canonical(target), tag="", units=units,
             )  # fmt: skip
 
 
 @lru_cache(maxsize=16_384)
-def _canonical(digits: str) -> str:
+def canonical(digits: str) -> str:
+    """Return the canonical form of 20 bytes in hex, as logs write addresses."""
     return from_bytes(bytes.fromhex(digits))
 
 

@@ -5,7 +5,6 @@ lack it is decided where it is used. An answer of another type refuses the whole
 addresses are 21 bytes in hex, 0x41 first, and those of logs 20.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -13,7 +12,6 @@ import msgspec
 
 from bitlinkpay.chains.base import BlockRef, EndpointFailed
 
-_HEX = re.compile(r"(?:[0-9a-f]{2})*", re.ASCII)
 HASH_BYTES: Final = 32
 ADDRESS_BYTES: Final = 21
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -250,14 +248,18 @@ PENDING: Final = msgspec.json.Decoder(Pending)
 
 
 def unhex(text: str, size: int | None = None) -> bytes:
-    """Return the bytes of a hex text, of exactly `size` bytes if given.
+    """Return the bytes of a lower-case hex text, of exactly `size` bytes if given.
 
     Raises:
         Malformed: anything else (`bytes.fromhex` alone would skip white space).
     """
-    if not _HEX.fullmatch(text) or (size is not None and len(text) != 2 * size):
-        raise Malformed("a node sent data that is not hex, or of another size")
-    return bytes.fromhex(text)
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raise Malformed("a node sent data that is not hex") from None
+    if raw.hex() != text or (size is not None and len(raw) != size):
+        raise Malformed("a node sent data that is not plain hex, or of another size")
+    return raw
 
 
 def moment(milliseconds: int) -> datetime:
