@@ -48,6 +48,8 @@ def test_the_last_of_several_values_counts_and_another_wire_type_is_an_unknown_f
     theirs = messages.parse("TransferContract", raw)
     assert Message(raw).number(3) == theirs.amount == 1
     assert Message(raw).data(1) == theirs.owner_address == b""
+    twice = data(2, b"first") + data(2, b"second")
+    assert Message(twice).data(2) == messages.parse("TransferContract", twice).to_address == b"second"
 
 
 def test_an_embedded_message_in_pieces_is_one() -> None:
