@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -216,8 +217,8 @@ async def find_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
     )
 
 
-def _limit(value: object) -> int | None:
-    return None if value is None else int(str(value))
+def _limit(value: Decimal | None) -> int | None:
+    return None if value is None else int(value)
 
 
 async def save_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: str, terms: Terms) -> None:
