@@ -30,6 +30,7 @@ from bitlinkpay.signer.sealing import (
     seal,
     unseal,
 )
+from bitlinkpay.wallets.derivation import Derivation
 
 
 @pytest.fixture
@@ -101,6 +102,24 @@ def test_restore_on_a_clean_machine_gives_the_same_addresses(
     ours, theirs = service.open_seed(folder, unlock).seed, service.open_seed(elsewhere, new_unlock).seed
     for family in Family:
         assert recover_private_key(ours, family, 17) == recover_private_key(theirs, family, 17)
+
+
+def test_PAY_41_a_restore_on_a_clean_machine_gives_the_same_hot_and_deposit_addresses(
+    backup: Path, backup_unlock: Unlock, ring: KeyRing, tmp_path: Path
+) -> None:
+    create_key_file(tmp_path / "new.key")
+    restored = service.restore(
+        tmp_path / "clean" / "signer", from_key_file(tmp_path / "new.key"), backup, backup_unlock, now=NOW
+    )
+    assert restored.hot == ring.hot
+    assert len(restored.hot) == 41
+    ours, theirs = Derivation(ring), Derivation(restored)
+    for family in (Family.EVM, Family.TRON, Family.BITCOIN):
+        for index in (0, 1, 999_999):
+            address = ours.address(family, index, testnet=False)
+            assert theirs.address(family, index, testnet=False) == address
+    assert theirs.place(7) == ours.place(7)
+    assert restored.solana_zero == ring.solana_zero
 
 
 def test_restore_stays_above_all_that_may_have_been_handed_out(
