@@ -11,10 +11,12 @@ from eth_account import Account
 from tests.signer.asking import NOW, RING, Asking, hot, stranger
 
 from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
+from bitlinkpay.chains.codec import solana as solana_codec
 from bitlinkpay.chains.codec import tron as tron_codec
 from bitlinkpay.chains.evm.plan import EvmPlan, Shape
 from bitlinkpay.chains.outgoing import Intent, Signed, Unspent, Wallet
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.solana.plan import SolanaPlan
 from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.signer.audit.events import Issued
@@ -28,11 +30,13 @@ eth-ethereum = { payment = "1", hour = "8", day = "9" }
 trx-tron = { payment = "1000", hour = "8000", day = "9000" }
 btc-bitcoin = { payment = "0.1", hour = "0.8", day = "0.9" }
 ton-ton = { payment = "100", hour = "800", day = "900" }
+sol-solana = { payment = "1", hour = "8", day = "9" }
 [fees]
 ethereum = { most = "0.01", day = "1" }
 tron = { most = "50", day = "500" }
 bitcoin = { most = "0.001", day = "0.01" }
 ton = { most = "1", day = "10" }
+solana = { most = "0.001", day = "0.1" }
 """
 MILLISECONDS = int(NOW.timestamp()) * 1000
 COIN = Unspent("ab" * 32, 1, 30_000_000, hot("bitcoin"))
@@ -71,6 +75,7 @@ EVM = EvmPlan(Shape.NATIVE, 1, nonce=5, gas_limit=21_000, max_fee=10**9, priorit
 TRON = TronPlan(7, (7).to_bytes(8, "big") + bytes(24), MILLISECONDS, MILLISECONDS + 60_000, 0, 345_000)
 BITCOIN = BitcoinPlan((COIN,), hot("bitcoin"), (20_000_000 - 2_000,), 2_000, 0, 800_000, 800_000)
 TON = TonPlan(3, MILLISECONDS // 1000, False, (False,), 0, 10**7)
+SOLANA = SolanaPlan(solana_codec.base58(bytes(range(32))), 100, 250, 1_000, 0, False, (False,), (False,), 0)
 
 WAYS = [
     Way(
@@ -82,6 +87,18 @@ WAYS = [
         excluding=(replace(EVM, max_fee=2 * 10**9), replace(EVM, gas_limit=22_000)),
         independent=(replace(EVM, nonce=6), replace(EVM, nonce=4)),
         payer=evm_payer,
+    ),
+    Way(
+        "solana",
+        "sol-solana",
+        10**9,
+        10**6,
+        SOLANA,
+        excluding=(),
+        independent=(
+            replace(SOLANA, blockhash=solana_codec.base58(bytes(range(1, 33)))),
+            replace(SOLANA, compute_units=1_001),
+        ),
     ),
     Way(
         "tron",
@@ -190,7 +207,7 @@ def test_a_live_signer_signs_no_simulated_plan_and_a_sandbox_no_real_one(
         asking.sign_by(way.plan, way.intent(asking, 1000))
 
 
-@pytest.mark.parametrize("network", ["ethereum", "tron", "bitcoin", "ton"])
+@pytest.mark.parametrize("network", ["ethereum", "tron", "bitcoin", "ton", "solana"])
 def test_the_plan_of_another_family_is_refused(live: Asking, network: str) -> None:
     asked = next(way for way in WAYS if way.network == network)
     for way in WAYS:
@@ -214,7 +231,7 @@ def test_PAY_35_a_contract_is_taken_from_the_signer_s_registry(live: Asking) -> 
 
 
 def test_foreign_coins_and_change_are_refused_on_bitcoin(live: Asking) -> None:
-    way = WAYS[2]
+    way = next(way for way in WAYS if way.network == "bitcoin")
     thief = Wallet(COIN.owner.role, COIN.owner.index, stranger(0, "bitcoin"))
     for plan in (replace(BITCOIN, payer=thief), replace(BITCOIN, inputs=(replace(COIN, owner=thief),))):
         with pytest.raises(SignerRefused):
