@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,11 +152,3 @@ async def test_a_node_that_cannot_say_is_no_reason_to_refuse(net: EvmNetwork) ->
         proxy.edit = broken
         with pytest.raises(ChainError, match="header not found"):
             await desk.prepare(payout(net.usdt, (A, 5)))
-
-
-def test_published_fee_histories_decode() -> None:
-    answer = (  # ethereum/execution-apis (CC0-1.0), tests/eth_feeHistory/fee-history.io, shortened to two blocks
-        '{"oldestBlock":"0x2c","reward":[["0x1","0x1"],["0x5f5e100","0x3b9aca00"]],'
-        '"baseFeePerGas":["0x2db08786","0x281d620d","0x232d1b03"],"gasUsedRatio":[0.0076,0.21]}'
-    )
-    assert read_market(msgspec.json.decode(answer, type=FeeHistory)) == Market(0x232D1B03, 10**8)

@@ -92,7 +92,7 @@ class Planner:
         """
         shape, asset = self.shape(intent), self.asset_of(intent)
         self._check_recipients(intent)
-        block_hash = (await self._access.finality.head()).latest.hash
+        latest = (await self._access.finality.head()).latest
         plan = EvmPlan(
             shape=shape,
             chain_id=self._access.network.chain_id,
@@ -102,10 +102,10 @@ class Planner:
             priority_fee=0,
             item_gas=self._options.item_gas if shape in BATCHES else 0,
         )
-        plan = await self._with_code(plan, intent, block_hash)
-        await self._check_balances(intent, block_hash)
+        plan = await self._with_code(plan, intent, latest.hash)
+        await self._check_balances(intent, latest.hash)
         action = build(intent, plan, asset)
-        script = Script(intent.payer.address, action, plan.chain_id, plan.authorizations, block_hash)
+        script = Script(intent.payer.address, action, plan.chain_id, plan.authorizations, latest)
         _check_answer(plan, intent, await self._rehearsal.run(script))
         gas = await self._rehearsal.gas(script)
         return Draft(replace(plan, gas_limit=self._limit(plan, gas)), gas)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bitlinkpay.chains.base import BlockRef
 from bitlinkpay.chains.evm.build import Action
 from bitlinkpay.chains.evm.delegates import designator
 from bitlinkpay.chains.evm.node import EvmNode
@@ -37,14 +38,14 @@ class Script:
         action: what it does.
         chain_id: EIP-155 id.
         authorizations: of other accounts than the payer.
-        block_hash: on which block.
+        block: on which block.
     """
 
     payer: str
     action: Action
     chain_id: int
     authorizations: tuple[Authorization, ...]
-    block_hash: str
+    block: BlockRef
 
     def call(self) -> dict[str, object]:
         """Return the call object."""
@@ -56,10 +57,10 @@ class Script:
         code = "0x" + designator(self.action.delegate).hex() if self.authorizations else ""
         return {item.account: {"code": code} for item in self.authorizations if item.account != self.payer}
 
-    def params(self, call: Mapping[str, object]) -> tuple[object, ...]:
+    def params(self, call: Mapping[str, object], at: object) -> tuple[object, ...]:
         """Return the parameters of `eth_call` and `eth_estimateGas`; some nodes refuse an empty third one."""
         overrides = self.overrides()
-        return (call, pinned(self.block_hash), overrides) if overrides else (call, pinned(self.block_hash))
+        return (call, at, overrides) if overrides else (call, at)
 
 
 class Rehearsal:
@@ -75,7 +76,7 @@ class Rehearsal:
             CannotPlan: it fails.
             ChainError: the quorum can't say.
         """
-        call = Call("eth_call", script.params(script.call()))
+        call = Call("eth_call", script.params(script.call(), pinned(script.block.hash)))
         reasons: list[str] = []
         answer = await self._quorum.agree(lambda node: _try(node, call, reasons))
         if answer is None:
@@ -92,11 +93,11 @@ class Rehearsal:
         call = script.call()
         if script.authorizations:
             call["authorizationList"] = [_void(script, item) for item in script.authorizations]
-        question = Call("eth_estimateGas", script.params(call))
+        question = Call("eth_estimateGas", script.params(call, hex(script.block.height)))  # not all take a hash here
         try:
             estimates = sorted(gas for _, gas in await self._quorum.survey(lambda node: _estimate(node, question)))
         except CallRefused as error:
-            if _is_failure(error):
+            if is_failure(error):
                 raise CannotPlan(f"it would fail: {error}") from error
             raise
         return estimates[len(estimates) // 2]
@@ -107,7 +108,7 @@ async def _try(node: EvmNode, call: Call, reasons: list[str]) -> bytes | None:
     try:
         (text,) = await node.ask([call], TEXT)
     except CallRefused as error:
-        if _is_failure(error):
+        if is_failure(error):
             reasons.append(str(error))
             return None
         raise
@@ -119,7 +120,7 @@ async def _estimate(node: EvmNode, call: Call) -> int:
     return quantity(text)
 
 
-def _is_failure(error: CallRefused) -> bool:
+def is_failure(error: CallRefused) -> bool:
     """Tell a call that fails from a node that can't say."""
     return error.code == _REVERTED or bool(_FAILED.search(str(error)))
 
