@@ -90,7 +90,7 @@ class BlockReader:
             check_shape(block, block_receipts)
             if self._proof is Proof.RECOMPUTED:
                 prove(block, block_receipts)
-                _check_signers(block, block_receipts)
+                check_signers(block, block_receipts)
             found.append(extract(Sealed(block, block_receipts)))
             await asyncio.sleep(0)  # hashing a full block takes milliseconds: let others run between two
         return canonical_hash(blocks[-1].hash), found
@@ -102,7 +102,7 @@ def _check_links(blocks: Sequence[RawBlock]) -> None:
             raise ForkedBlock(f"block {block.number} does not follow the block read before it")
 
 
-def _check_signers(block: RawBlock, receipts: Sequence[Receipt]) -> None:
+def check_signers(block: RawBlock, receipts: Sequence[Receipt]) -> None:
     """Check `from` of native payments: screening relies on it, and no root in the header covers it."""
     for tx, receipt in zip(block.transactions, receipts, strict=True):
         if is_native_payment(tx) and is_success(receipt) and signer_of(tx) != unhex(canonical_address(tx.sender)):
