@@ -287,10 +287,11 @@ async def is_ours(tx: Tx, family: str, address: str, tag: str) -> str:
 
 
 async def earlier_targets(tx: Tx, merchant_id: MerchantId, network: str, limit: int) -> list[str]:
-    """Return addresses on a network that the merchant's payouts went to, the newest first."""
+    """Return addresses on a network that the merchant's payouts went or are going to, the newest first."""
     rows = await tx.fetch(
         """
         select target from payouts where merchant_id = $1 and network = $2
+            and state not in ('in_review', 'rejected', 'cancelled', 'failed')
         group by target order by max(created_at) desc limit $3
         """,
         merchant_id,

@@ -68,7 +68,7 @@ class Mempool:
             is_native = self._registry.assets[asset].is_native
             held = await tx.fetchval(_BALANCE, network.id, asset, address, is_native)
             if held < units:
-                return f"{address} holds {held} of {asset}, {units} are needed"
+                return f"{address} holds {int(held)} of {asset}, {units} are needed"
         return ""
 
     async def count(self, network: str, payer: str, final_height: int) -> Count:
