@@ -86,7 +86,7 @@ async def test_the_final_block_never_goes_back_while_the_tag_stalls() -> None:
     assert (await finality.head()).final == block(120)
 
 
-async def test_EVM_19_a_final_block_that_was_replaced_is_an_alarm() -> None:
+async def test_a_final_block_that_was_replaced_is_an_alarm() -> None:
     nodes = three(100, 100, 100)
     finality = follow(*nodes)
     await finality.head()

@@ -85,7 +85,7 @@ def test_of_all_workchains_two_are_known() -> None:
 
 
 @pytest.mark.parametrize("bit", range(36 * 8))
-def test_TON_14_no_flipped_bit_gives_another_address(bit: int) -> None:
+def test_no_flipped_bit_gives_another_address(bit: int) -> None:
     """A CRC finds every single flipped bit, in the account, the flags and the checksum itself."""
     raw = bytearray(urlsafe_b64decode("UQDKbjIcfM6ezt8KjKJJLshZJJSqX7XOA4ff-W72r5gqPuwA"))
     raw[bit // 8] ^= 0x80 >> bit % 8
@@ -94,7 +94,7 @@ def test_TON_14_no_flipped_bit_gives_another_address(bit: int) -> None:
 
 
 @given(st.integers(0, 47), st.integers(0, 47))
-def test_TON_14_two_letters_that_changed_places_are_noticed(first: int, second: int) -> None:
+def test_two_letters_that_changed_places_are_noticed(first: int, second: int) -> None:
     letters = list("UQDKbjIcfM6ezt8KjKJJLshZJJSqX7XOA4ff-W72r5gqPuwA")
     letters[first], letters[second] = letters[second], letters[first]
     text = "".join(letters)
@@ -138,6 +138,6 @@ def test_an_account_id_of_another_size_is_a_fault_of_ours(size: int) -> None:
         "UQDKbjIcfM6ezt8KjKJJLshZ JJSqX7XOA4ff-W72r5gqPuw",
     ],
 )
-def test_TON_14_what_only_resembles_an_address_is_told_how_one_looks(text: str) -> None:
+def test_what_only_resembles_an_address_is_told_how_one_looks(text: str) -> None:
     with pytest.raises(Invalid, match="48 letters and digits"):
         ton.parse(text, testnet=False)
