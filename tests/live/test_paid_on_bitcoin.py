@@ -60,7 +60,7 @@ class World:
             async with self.live.client() as client:
                 return await client.withdraw_detail(source_id)
 
-        return await eventually(look, lambda seen: seen.status != 0)
+        return await eventually(look, lambda seen: seen.status != 0, seconds=150)  # a lane looks again in a minute
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from bitlinkpay.chains.base import Block, BlockRef, Chain, ChainError, ForkedBlock, Head
+from bitlinkpay.chains.base import Block, BlockRef, Chain, ChainError, ForkedBlock, GapError, Head
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.db.driver import Tx
@@ -113,11 +113,22 @@ class Watcher:
         await self._parts.database.unit(work)
 
     async def _start(self) -> BlockRef:
-        """Return where to begin: somewhat below the final block, for what came before us and for forks yet to come."""
+        """Return where to begin: somewhat below the final block, for what came before us and for forks yet to come.
+
+        An endpoint that is young or pruned does not show as much: begin as low as it goes.
+        """
         final = (await self._parts.chain.head()).final
-        first = max(final.height - START_DEPTH, min(1, final.height))
-        blocks = await self._parts.chain.scan(first, min(final.height, first + SCAN_BLOCKS))
-        return BlockRef(blocks[0].height, blocks[0].hash, blocks[0].time) if blocks else final
+        depth = START_DEPTH
+        while True:
+            first = max(final.height - depth, min(1, final.height))
+            try:
+                blocks = await self._parts.chain.scan(first, min(final.height, first + SCAN_BLOCKS))
+            except GapError:
+                if not depth:
+                    raise
+                depth //= 2
+                continue
+            return BlockRef(blocks[0].height, blocks[0].hash, blocks[0].time) if blocks else final
 
     async def _cursor(self) -> Cursor:
         async with self._parts.database.reader() as tx:
