@@ -57,7 +57,10 @@ class World:
         async def look() -> object:
             await self.node.mine()
             async with self.live.client() as client:
-                return await client.withdraw_detail(source_id)
+                try:
+                    return await client.withdraw_detail(source_id)
+                except WmRefused as refused:  # "send the same request again": the database was just killed
+                    raise AssertionError(str(refused)) from refused
 
         return await eventually(look, lambda seen: seen.status != 0)
 
