@@ -17,14 +17,14 @@ from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.cli.main import main
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.payins.clearing import Clearing
-from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
+from bitlinkpay.payins.events import EVENT_KINDS
 from bitlinkpay.payins.model import NewOrder, Payin
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.risk.service import Screening
 from bitlinkpay.settings import load_running
 from bitlinkpay.webhooks.model import Answer
 from bitlinkpay.webhooks.relay import Relay
-from bitlinkpay.webhooks.subscriber import fan_out
+from bitlinkpay.webhooks.subscriber import delivery_of, fan_out
 from bitlinkpay.workers.watcher import Parts, Watcher
 
 NETWORK = "tron"

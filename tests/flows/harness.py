@@ -49,16 +49,13 @@ from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.model import Answer
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.signature import new_secret
-from bitlinkpay.webhooks.subscriber import fan_out
+from bitlinkpay.webhooks.subscriber import delivery_of, fan_out
 from bitlinkpay.workers.watcher import Parts, Watcher
 
 REGISTRY = load_registry()
 CALLBACK_URL = "https://shop.example/callback"
 ALL_STATUSES = (8, 12, 16, 20)
-DELIVERIES = {
-    **dict.fromkeys(payin_events.EVENT_KINDS, payin_events.delivery_of),
-    **dict.fromkeys(payout_events.EVENT_KINDS, payout_events.delivery_of),
-}
+DELIVERIES = dict.fromkeys((*payin_events.EVENT_KINDS, *payout_events.EVENT_KINDS), delivery_of)
 MOST_STEPS = 2_000
 """No scenario needs more steps of a watcher to come to rest: more is an endless loop."""
 

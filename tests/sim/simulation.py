@@ -21,11 +21,11 @@ from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.model import DepositState
 from bitlinkpay.merchants.model import Policy
-from bitlinkpay.payins.events import EVENT_KINDS, delivery_of
+from bitlinkpay.payins.events import EVENT_KINDS
 from bitlinkpay.payins.model import Arrived as Money
 from bitlinkpay.payins.model import Payin, PayinState, is_in_time
 from bitlinkpay.sandbox.model import Fork, Payment
-from bitlinkpay.webhooks.subscriber import fan_out
+from bitlinkpay.webhooks.subscriber import delivery_of, fan_out
 from bitlinkpay.workers.watcher import Watcher
 
 STEPS = 14

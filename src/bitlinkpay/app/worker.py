@@ -37,7 +37,7 @@ from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
-from bitlinkpay.webhooks.subscriber import FanOut
+from bitlinkpay.webhooks.subscriber import FanOut, delivery_of
 from bitlinkpay.workers.chores import Chore, run_chores
 from bitlinkpay.workers.duties import expire_unpicked, fill_pool, forget_events, forget_seals, refresh_rates
 from bitlinkpay.workers.loop import forever
@@ -46,10 +46,7 @@ from bitlinkpay.workers.watcher import Parts, Watcher
 
 log = logging.getLogger(__name__)
 
-_DELIVERIES: Final = {
-    **dict.fromkeys(payin_events.EVENT_KINDS, payin_events.delivery_of),
-    **dict.fromkeys(payout_events.EVENT_KINDS, payout_events.delivery_of),
-}
+_DELIVERIES: Final = dict.fromkeys((*payin_events.EVENT_KINDS, *payout_events.EVENT_KINDS), delivery_of)
 
 
 async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:

@@ -6,19 +6,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7
+from bitlinkpay.core.ids import EventId, MerchantId, new_uuid7
 from bitlinkpay.core.money import from_units
 from bitlinkpay.db import outbox
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import store
 from bitlinkpay.payins.model import Payin, PayinState, wm_status
-from bitlinkpay.webhooks.model import NewDelivery
-from bitlinkpay.webhooks.subscriber import tell
+from bitlinkpay.webhooks.subscriber import delivery_of, tell
 from bitlinkpay.wm.answers import DepositCallback, content_json
 from bitlinkpay.wm.ids import DEPOSIT_STATUS_DESC
 
@@ -84,22 +81,4 @@ def callback_of(registry: Registry, payin: Payin, txid: str) -> DepositCallback:
         order_id=payin.payin_id.hex,
         status=status,
         status_desc=DEPOSIT_STATUS_DESC[status],
-    )
-
-
-def delivery_of(event: outbox.Event) -> NewDelivery | None:
-    """Return the callback that an event owes, or None when nobody asked for it."""
-    url = event.payload["callback_url"]
-    assert isinstance(url, str)
-    assert event.merchant_id is not None
-    if not url:
-        return None
-    return NewDelivery(
-        delivery_id=DeliveryId(event.event_id),
-        merchant_id=MerchantId(event.merchant_id),
-        subject_id=event.subject_id,
-        kind=event.kind,
-        url=url,
-        body=msgspec.json.encode(event.payload["order"]),
-        created_at=event.happened_at,
     )

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7
+from bitlinkpay.core.ids import EventId, new_uuid7
 from bitlinkpay.core.money import from_units
 from bitlinkpay.db import outbox
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payouts.model import ENDED, Payout, PayoutState
-from bitlinkpay.webhooks.model import NewDelivery
 from bitlinkpay.wm.answers import WithdrawCallback, content_json
 from bitlinkpay.wm.ids import WITHDRAW_STATUS_DESC, WithdrawStatus
 
@@ -64,22 +61,4 @@ def callback_of(registry: Registry, payout: Payout) -> WithdrawCallback:
         service_fee=charged,
         status=status,
         status_desc=WITHDRAW_STATUS_DESC[status],
-    )
-
-
-def delivery_of(event: outbox.Event) -> NewDelivery | None:
-    """Return the callback that an event owes, or None when there is nowhere to send it."""
-    url = event.payload["callback_url"]
-    assert isinstance(url, str)
-    assert event.merchant_id is not None
-    if not url:
-        return None
-    return NewDelivery(
-        delivery_id=DeliveryId(event.event_id),
-        merchant_id=MerchantId(event.merchant_id),
-        subject_id=event.subject_id,
-        kind=event.kind,
-        url=url,
-        body=msgspec.json.encode(event.payload["order"]),
-        created_at=event.happened_at,
     )

@@ -10,7 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.core.ids import DeliveryId, MerchantId
 from bitlinkpay.db import outbox
 from bitlinkpay.db.outbox import Event
 from bitlinkpay.db.pool import Database, Tx
@@ -53,6 +56,28 @@ async def tell(tx: Tx, events: Sequence[Event], maker: Maker) -> None:
     await outbox.append(tx, made.done, done_by=SUBSCRIBER)
     await outbox.append(tx, made.failed)
     await service.enqueue(tx, made.owed)
+
+
+def delivery_of(event: Event) -> NewDelivery | None:
+    """Return the callback that an event of an order or a payout owes, or None when nobody asked for it.
+
+    Args:
+        event: its payload says where to (`callback_url`, "" for nowhere) and what (`order`).
+    """
+    url = event.payload["callback_url"]
+    assert isinstance(url, str)
+    assert event.merchant_id is not None
+    if not url:
+        return None
+    return NewDelivery(
+        delivery_id=DeliveryId(event.event_id),
+        merchant_id=MerchantId(event.merchant_id),
+        subject_id=event.subject_id,
+        kind=event.kind,
+        url=url,
+        body=msgspec.json.encode(event.payload["order"]),
+        created_at=event.happened_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
