@@ -161,11 +161,11 @@ def _environment(*, is_trusted: bool) -> Mapping[str, str]:
 
 def _run_all(commands: Sequence[Sequence[str]]) -> None:
     """Run one-off commands side by side; what they print goes to stderr."""
-    started = [
-        subprocess.Popen(command, env=_environment(is_trusted=True), stdin=subprocess.DEVNULL, stdout=2)  # noqa: S603
-        for command in commands
-    ]
+    started: list[subprocess.Popen[bytes]] = []
     try:
+        for command in commands:
+            environment = _environment(is_trusted=True)
+            started.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=2))  # noqa: S603
         for command, process in zip(commands, started, strict=True):
             if process.wait():
                 raise Unavailable(f"`bitlinkpay {' '.join(command[3:-2])}` failed, see above")

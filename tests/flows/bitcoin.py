@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.chains.bitcoin.network import GENESIS, BitcoinNetwork
 from tests.chains.bitcoin.serialize import TxOut
-from tests.flows.harness import World, market
+from tests.flows.harness import World
 from tests.support.clock import ManualClock
 
 from bitlinkpay.chains.bitcoin.chain import BitcoinChain, BitcoinOptions
@@ -19,9 +19,7 @@ from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins.model import Payin
-from bitlinkpay.payins.service import Payins
 from bitlinkpay.signer.keyring import KeyRing
-from bitlinkpay.wallets.service import Allocator
 
 BTC, NETWORK = "btc-bitcoin", "bitcoin"
 ROWS = """
@@ -52,16 +50,10 @@ class BitcoinWorld(World):
         (folder / "devnet.toml").write_text(ROWS.format(genesis=GENESIS, url=node.url))
         registry = load_registry(folder / "devnet.toml")
         world = await cls.start(database, clock, ring, **terms)
-        world.node, world.registry, world.is_simulated = node, registry, False
-        chain = world.chains[NETWORK] = world.adapter()
-        world.payins = Payins(registry=registry, allocator=Allocator(database, ring), market=market, clock=clock)
-        try:
-            await world.watch(NETWORK)
+        world.node, world.registry = node, registry
+        async with world.following(world.adapter(), ring):
             yield world
-            await world.settle()
-            await world.holds_what_the_chain_shows()
-        finally:
-            await chain.aclose()
+        await world.holds_what_the_chain_shows()
 
     def adapter(self) -> BitcoinChain:
         """Return a fresh adapter, as after a restart."""
@@ -94,17 +86,7 @@ class BitcoinWorld(World):
     def out(self, order: Payin, units: int = 0) -> TxOut:
         return TxOut(units or order.units, script_of(order.address, TEST))
 
-    async def is_paid(self, order: Payin) -> bool:
-        return await self.state(order) == "paid"
-
-    async def unpaid(self, order: Payin) -> bool:
-        """Say that nothing at all arrived for an order."""
-        return await self.state(order) == "created" and await self.deposits(order) == []
-
     async def holds_what_the_chain_shows(self) -> None:
         """Compare the books' custody with the blocks, read by the tests' own parser, to the satoshi."""
-        query = (
-            "select substr(name, 18), balance_units from ledger_accounts where kind = 'custody:deposits' and asset = $1"
-        )
-        for address, units in await self.rows(query, BTC):
+        for address, units in (await self.held_units(BTC)).items():
             assert await self.node.balance(BTC, address) == units, address

@@ -5,7 +5,8 @@ Every step ends with all invariants of the books; `World.settle` also compares t
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from uuid import uuid4
 from tests.support.clock import ManualClock
 
 from bitlinkpay.app.platform import check_books
-from bitlinkpay.chains.base import Arrival, Chain
+from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.core.assets import Asset, Family, Network
@@ -24,6 +25,7 @@ from bitlinkpay.core.ids import DepositId, MerchantId, new_uuid7
 from bitlinkpay.core.money import to_units
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
+from bitlinkpay.deposits.assets.service import AssetGuard, Holds
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.ledger.model import Balance
@@ -153,7 +155,8 @@ class World:
     watchers: dict[str, Watcher] = field(default_factory=dict)
     chains: dict[str, Chain] = field(default_factory=dict)
     pace: Pace = Pace.AT_SIGHT
-    is_simulated: bool = True  # False: a scripted chain has no tables to compare the books with
+    guard: AssetGuard | None = None
+    is_simulated: bool = True  # False: a scripted chain or a node has no tables to compare the books with
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
@@ -179,6 +182,22 @@ class World:
         )
         await world.add(world.merchant)
         return world
+
+    @asynccontextmanager
+    async def following(self, chain: Chain, ring: KeyRing) -> AsyncIterator[None]:
+        """Follow a chain of real nodes, which is closed at the end; new orders heed the holds on its assets."""
+        network_id = chain.network.id
+        self.is_simulated, self.chains[network_id] = False, chain
+        allocator = Allocator(self.database, ring)
+        self.payins = Payins(
+            registry=self.registry, allocator=allocator, market=market, clock=self.clock, holds=self.list_holds
+        )
+        try:
+            await self.watch(network_id)
+            yield
+            await self.settle()
+        finally:
+            await self.chains[network_id].aclose()
 
     async def add(self, merchant: Merchant) -> Merchant:
         async with self.database.transaction() as tx:
@@ -212,7 +231,7 @@ class World:
             Parts(
                 **parts,  # type: ignore[arg-type]
                 payins=self.payins,
-                clearing=Clearing(**parts, screener=screener),  # type: ignore[arg-type]
+                clearing=Clearing(**parts, screener=screener, guard=self.guard),  # type: ignore[arg-type]
                 reconciling=Reconciling(**parts) if hides_transfers else None,  # type: ignore[arg-type]
             )
         )
@@ -341,6 +360,13 @@ class World:
     async def state(self, order: Payin) -> str:
         return (await self.show(order)).state.value
 
+    async def is_paid(self, order: Payin) -> bool:
+        return await self.state(order) == "paid"
+
+    async def unpaid(self, order: Payin) -> bool:
+        """Say that nothing at all arrived for an order."""
+        return await self.state(order) == "created" and await self.deposits(order) == []
+
     async def labels(self, order: Payin) -> set[str]:
         return {label.value for label in (await self.show(order)).labels}
 
@@ -369,6 +395,16 @@ class World:
     async def account(self, name: str, asset_id: str) -> int:
         async with self.database.reader() as tx:
             return await ledger.balance(tx, name, asset_id)
+
+    async def list_holds(self) -> Mapping[str, str]:
+        return await Holds(self.database).list_held()
+
+    async def held_units(self, asset_id: str) -> dict[str, int]:
+        """Return what the books say that each of our deposit addresses holds."""
+        query = "select * from ledger_accounts where kind = 'custody:deposits' and asset = $1"
+        async with self.database.reader() as tx:
+            rows = await tx.fetch(query, asset_id)
+        return {row["name"].removeprefix("custody:deposits:"): row["balance_units"] for row in rows}
 
     async def rows(self, query: str, *args: object) -> list[tuple[object, ...]]:
         async with self.database.reader() as tx:
@@ -444,4 +480,3 @@ def asset_of(asset_id: str) -> Asset:
 
 
 GENTLE = Policy(tolerance_ppm=10_000, is_summing=True, accepts_late=True, accepts_over=True)
-DIRECT = Arrival.DIRECT

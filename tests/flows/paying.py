@@ -15,7 +15,7 @@ from bitlinkpay.chains.simulated_format import address_from
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.core.assets import Network
-from bitlinkpay.core.ids import DepositId, PayoutId
+from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
@@ -26,7 +26,6 @@ from bitlinkpay.sandbox.model import Payment
 from bitlinkpay.sending.lane import LaneWorker
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.parts import LaneParts, Limits
-from bitlinkpay.sending.transactions import store as transactions
 from bitlinkpay.signer.families import simulated
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.network_keys import NetworkKeys
@@ -35,7 +34,6 @@ from bitlinkpay.signer.vault import Vault
 from bitlinkpay.treasury import funding
 
 SEED = bytes(range(64))
-MANY = 10**30
 
 
 @dataclass
@@ -202,4 +200,3 @@ STRANGERS = {
     network.family: show_address(network, address_from(network, sha256(b"stranger").digest()))
     for network in REGISTRY.networks.values()
 }
-__all__ = ["STRANGERS", "Cashier", "PayoutId", "Pen", "transactions"]

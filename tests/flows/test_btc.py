@@ -54,7 +54,7 @@ async def test_BTC_01_a_replacement_by_fee_that_pays_another_leaves_nothing(worl
     cheated, honest = await world.open_order(BTC, "0.01"), await world.open_order(BTC, "0.02")
     first = await world.node.build_payment(world.out(cheated))
     await world.node.send(first)
-    await world.settle()
+    await world.mine_blocks(txs=[])
     assert await world.unpaid(cheated)
     spent = TxOut(sum(o.units for o in first.outputs) + 10_000, world.node.faucet.script())
     bumped = Tx(first.inputs, (TxOut(spent.units - 40_000, OTHER.script()),))
@@ -72,6 +72,8 @@ async def test_BTC_02_of_two_conflicting_payments_only_the_mined_one_counts(worl
     to_lost = _pay_all(world, start, coin, world.out(lost))
     to_won = _pay_all(world, start, coin, world.out(won))
     await world.node.send(to_lost)
+    await world.mine_blocks(txs=[])
+    assert await world.unpaid(lost), "what waits beside a new block is nowhere in the books"
     await world.mine_blocks(txs=[to_won])
     assert await world.unpaid(lost)
     await world.mine_blocks(2)
@@ -86,6 +88,8 @@ async def test_BTC_03_the_child_of_a_replaced_parent_never_counts(world):
     await world.node.send(parent)
     child = _spend(payer, parent, world.out(orphaned))
     await world.node.send(child)
+    await world.mine_blocks(txs=[])
+    assert await world.unpaid(orphaned)
     spent = TxOut(sum(o.units for o in parent.outputs) + 10_000, world.node.faucet.script())
     rival = Tx(parent.inputs, (TxOut(spent.units - 3_100_000, OTHER.script()),))  # pays for both that it replaces
     await world.node.send(world.node.faucet.sign(rival, 0, [spent], Lock.P2WPKH))

@@ -24,13 +24,7 @@ async def world(node, database, clock, ring, tmp_path) -> AsyncIterator[EvmWorld
 
 async def holds_what_the_chain_shows(world: EvmWorld) -> None:
     """Compare the books' custody with the node's own balances, to the wei."""
-    held = dict(
-        await world.rows(
-            "select substr(name, 18), balance_units from ledger_accounts where kind = 'custody:deposits' and asset = $1",
-            ETH,
-        )
-    )
-    for address, units in held.items():
+    for address, units in (await world.held_units(ETH)).items():
         assert int(await world.node.rpc("eth_getBalance", address, "latest"), 16) == units
 
 

@@ -1,6 +1,6 @@
 """The platform in one process on the TRON test network: `World`, with TRON read by `TronChain` and its tokens guarded."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,24 +8,18 @@ from pathlib import Path
 from typing import Self
 
 from tests.chains.tron.network import TronContract, TronNet
-from tests.flows.harness import World, market
+from tests.flows.harness import World
 from tests.support.clock import ManualClock
 
-from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.chains.tron.access import TronOptions
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.db.pool import Database
-from bitlinkpay.deposits.assets.service import AssetGuard, Holds
-from bitlinkpay.payins.clearing import Clearing
+from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.payins.model import Payin
-from bitlinkpay.payins.reconciling import CADENCE, Reconciling
-from bitlinkpay.payins.service import Payins
-from bitlinkpay.risk.service import Screening
+from bitlinkpay.payins.reconciling import CADENCE
 from bitlinkpay.signer.keyring import KeyRing
-from bitlinkpay.wallets.service import Allocator
-from bitlinkpay.workers.watcher import Parts, Watcher
 
 USDT, TRX, NETWORK = "usdt-tron", "trx-tron", "tron"
 TRANSFER = "transfer(address,uint256)"
@@ -62,7 +56,6 @@ sanity = "10000000"
 class TronWorld(World):
     net: TronNet = None
     token: TronContract = None
-    guard: AssetGuard = None
     is_lied_to: bool = False  # the books hold money, in quarantine, that every node invented
 
     @classmethod
@@ -77,7 +70,7 @@ class TronWorld(World):
         )
         registry = load_registry(folder / "devnet.toml")
         world = await cls.start(database, clock, ring)
-        world.net, world.token, world.registry, world.is_simulated = net, token, registry, False
+        world.net, world.token, world.registry = net, token, registry
         network, assets = registry.networks[NETWORK], registry.assets_of(NETWORK)
         chain = TronChain(
             network,
@@ -87,36 +80,8 @@ class TronWorld(World):
             options=TronOptions(patience=timedelta(milliseconds=300)),
         )
         world.guard = AssetGuard(database=database, chain=chain, assets=assets, clock=clock)
-        world.chains[NETWORK] = chain
-        world.payins = Payins(
-            registry=registry, allocator=Allocator(database, ring), market=market, clock=clock, holds=world.list_holds
-        )
-        try:
-            await world.watch(NETWORK)
+        async with world.following(chain, ring):
             yield world
-            await world.settle()
-        finally:
-            await chain.aclose()
-
-    def build_watcher(self, chain: Chain, database: Database | None = None) -> Watcher:
-        parts = {
-            "database": database or self.database,
-            "registry": self.registry,
-            "chain": chain,
-            "clock": self.clock,
-        }
-        screener = Screening([self.lists], self.clock)
-        return Watcher(
-            Parts(
-                **parts,
-                payins=self.payins,
-                clearing=Clearing(**parts, screener=screener, guard=self.guard),
-                reconciling=Reconciling(**parts),
-            )
-        )
-
-    async def list_holds(self) -> Mapping[str, str]:
-        return await Holds(self.database).list_held()
 
     async def finish(self, blocks: int = 20) -> None:
         """Mine until what was sent is solid, pass the cadence of the search for hidden money, and follow."""
@@ -130,10 +95,3 @@ class TronWorld(World):
         if order.asset == TRX:
             return self.net.pay(order.address, units)
         return self.token.send(TRANSFER, order.address, units)
-
-    async def is_paid(self, order: Payin) -> bool:
-        return await self.state(order) == "paid"
-
-    async def unpaid(self, order: Payin) -> bool:
-        """Say that nothing at all arrived for an order."""
-        return await self.state(order) == "created" and await self.deposits(order) == []

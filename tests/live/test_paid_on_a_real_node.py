@@ -8,6 +8,8 @@ import pytest_asyncio
 from tests.nodes.anvil import Anvil, Contract
 from tests.support.live import Devnet, Live
 
+from bitlinkpay.client.wm import WmRefused
+
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-paid"), pytest.mark.timeout(400)]
 
 USDT = 10_000_000  # 72 CNY at 7.2, base units
@@ -138,7 +140,7 @@ async def test_cancel_racing_with_the_payment_has_one_winner(world):
             async with live.client() as client:
                 try:
                     await client.cancel(source_id)
-                except Exception:
+                except WmRefused:
                     return False
                 return True
 

@@ -1,13 +1,12 @@
 """The API process: the merchant API on mutual TLS, the hosted pages and the sandbox's plain mode on the web port."""
 
-import gc
 import os
 from asyncio import TaskGroup
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
-from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import payouts_of
 from bitlinkpay.app.platform import (
@@ -78,7 +77,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         for listener in listeners:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
-        gc.freeze()  # what lives now lives as long as the process: collections need not walk it again and again
+        settle_memory()
         on_ready()
         await until_told()
         for task in running:

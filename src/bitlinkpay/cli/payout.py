@@ -95,7 +95,10 @@ async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
             return await payouts.approve(tx, payout_id, by=operator)
         return await payouts.reject(tx, payout_id, reason=given.reason, by=operator)
 
-    return await platform.database.unit(work)
+    try:
+        return await platform.database.unit(work)
+    finally:
+        await asyncio.gather(*(chain.aclose() for chain in chains.values()))
 
 
 async def _switch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:

@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.base import Chain, ChainError
+from bitlinkpay.chains.outgoing import Wallet
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import DepositId, parse_id, show_id
@@ -49,28 +50,34 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
 
 
 async def _status(platform: Platform) -> list[dict[str, object]]:
-    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
     wallets = {network.id: platform.ring.hot_wallet(network) for network in platform.registry.networks.values()}
     async with platform.database.reader() as tx:
         held = await store.list_custody(tx, sorted({wallet.address for wallet in wallets.values()}))
     books = {(one.account, one.asset): one for one in held}
-    rows: list[dict[str, object]] = []
-    for asset in platform.registry.assets.values():
-        network, wallet = platform.registry.networks[asset.network], wallets[asset.network]
-        account = custody(network, wallet)
-        found = books.get((account, asset.id), store.Held(account, asset.id, 0, 0))
-        rows.append(
-            {
-                "network": network.id,
-                "wallet": show_address(network, wallet.address),
-                "asset": asset.id,
-                "books": format_units(found.units, asset.decimals),
-                "promised": format_units(found.promised_units, asset.decimals),
-                "chain": await _on_chain(chains[network.id], asset, wallet.address),
-            }
-        )
-    await asyncio.gather(*(chain.aclose() for chain in chains.values()))
-    return rows
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    try:
+        return [
+            await _row(platform, asset, wallets[asset.network], books, chains[asset.network])
+            for asset in platform.registry.assets.values()
+        ]
+    finally:
+        await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+
+
+async def _row(
+    platform: Platform, asset: Asset, wallet: Wallet, books: Mapping[tuple[str, str], store.Held], chain: Chain
+) -> dict[str, object]:
+    network = platform.registry.networks[asset.network]
+    account = custody(network, wallet)
+    found = books.get((account, asset.id), store.Held(account, asset.id, 0, 0))
+    return {
+        "network": network.id,
+        "wallet": show_address(network, wallet.address),
+        "asset": asset.id,
+        "books": format_units(found.units, asset.decimals),
+        "promised": format_units(found.promised_units, asset.decimals),
+        "chain": await _on_chain(chain, asset, wallet.address),
+    }
 
 
 async def _on_chain(chain: Chain, asset: Asset, address: str) -> str:

@@ -201,21 +201,6 @@ async def sum_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[tuple[PayinId,
     return {(PayinId(row["payin_id"]), row["asset"]): int(row["units"]) for row in rows}
 
 
-async def list_hopeful(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, set[DepositId]]:
-    """Return the deposits on their way that would complete their orders, by order."""
-    rows = await tx.fetch(
-        """
-        select payin_id, deposit_id from deposits
-        where payin_id = any($1::uuid[]) and label = '' and state in ('seen', 'final', 'screened')
-        """,
-        payin_ids,
-    )
-    hopeful: dict[PayinId, set[DepositId]] = {}
-    for row in rows:
-        hopeful.setdefault(PayinId(row["payin_id"]), set()).add(DepositId(row["deposit_id"]))
-    return hopeful
-
-
 async def list_unsettled(tx: Tx, payin_ids: Sequence[PayinId]) -> list[tuple[PayinId, DepositId, str]]:
     """Return the deposits on their way to these orders, as (order, deposit, label)."""
     rows = await tx.fetch(

@@ -257,7 +257,7 @@ async def _take_back(tx: Tx, payins: Mapping[PayinId, Payin], above: Sequence[De
             lost.setdefault(deposit.payin_id, []).append(deposit)
     ids = sorted(payins)
     standing = await deposits_store.standing_labels(tx, ids)
-    hopeful = await deposits_store.list_hopeful(tx, ids)
+    hopeful = {payin_id for payin_id, _, label in await deposits_store.list_unsettled(tx, ids) if not label}
     changes = [_taken_back(payins[key], lost[key], standing.get(key, set()), is_hopeful=key in hopeful) for key in ids]
     await store.save(tx, changes, now)
 

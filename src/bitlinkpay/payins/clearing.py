@@ -142,8 +142,9 @@ class Clearing:
         async with self._database.reader() as tx:
             expected = await books.held_at(tx, asset, targets, height)
         is_booked = deposits[0].state is not DepositState.SEEN
-        for deposit in deposits if not is_booked else ():  # at sight it comes on top
-            expected[deposit.target] += deposit.units
+        if not is_booked:  # at sight it comes on top
+            for deposit in deposits:
+                expected[deposit.target] += deposit.units
         balances = await self._chain.balances(asset, targets, height)
         short = {target for target, units in zip(targets, balances, strict=True) if units < expected[target]}
         for target in short:

@@ -319,7 +319,7 @@ class Payouts:
 
         Raises:
             PayoutNotFound: the merchant has none of this id.
-            PayoutTooLate: it is signed, being signed, or has ended.
+            PayoutTooLate: it is signed, being signed, being approved, or has ended.
         """
         found = await store.find_by_source(tx, merchant_id, kind, source_id)
         if found is None:
@@ -331,6 +331,8 @@ class Payouts:
             except TooLate:
                 raise PayoutTooLate(PayoutState.SIGNED) from None
         payout = await self._locked(tx, found.payout_id)
+        if payout.state is not found.state:  # approved meanwhile: its payment is queued and was not called back
+            raise PayoutTooLate(payout.state)
         payout = await self._decide(
             tx, payout, PayoutEvent.CANCELLED, reason="cancelled by the merchant", cause="request"
         )

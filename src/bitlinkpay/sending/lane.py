@@ -147,9 +147,16 @@ class LaneWorker(Generic[P]):
     async def _freeze(self, number: int, used: int) -> None:
         """Stop the lane: the chain has used up numbers that we never gave out (THREATS, PAY-10)."""
         reason = f"the chain is at number {used}, we never gave out {number}: is the key used elsewhere?"
-        log.critical("%s: lane of %s frozen: %s", self._parts.network.id, self._payer.address, reason)
         network, payer = self._parts.network.id, self._payer.address
-        await self._parts.database.unit(lambda tx: lanes.freeze(tx, network, payer, reason))
+
+        async def work(tx: Tx) -> None:
+            # Who lost the lease during a slow answer knows an old number: another worker gave out what the chain shows.
+            if not await lanes.step(tx, network, payer, token=self._token, number=number, by=0):
+                raise LaneLost
+            log.critical("%s: lane of %s frozen: %s", network, payer, reason)
+            await lanes.freeze(tx, network, payer, reason)
+
+        await self._parts.database.unit(work)
 
     async def _make_ready(self, first: Sending, number: int) -> bool:
         """Ask for what makes the wallet fit for batches; False where that was tried or there is no such thing."""
@@ -180,7 +187,7 @@ class LaneWorker(Generic[P]):
         )
 
     async def _carry(self, taken: Sequence[Sending], number: int) -> bool:
-        """Plan a transaction for these payments and allot its slot; what cannot be planned is tried one by one."""
+        """Plan a transaction for these payments and allot its slot; where that fails the first half is tried."""
         intent = self._intent(taken)
         try:
             slot = Slot(number, tuple(await self._outputs(intent, taken)))

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from bitlinkpay.chains.outgoing import Payment, Purpose, Slot, Wallet
-from bitlinkpay.core.errors import Conflict, Invalid
+from bitlinkpay.core.errors import Conflict
 from bitlinkpay.core.fsm import Machine
 from bitlinkpay.core.ids import MerchantId, SendingId, TransactionId
 
@@ -109,7 +109,7 @@ TRANSACTION: Final = Machine[TransactionState, TransactionEvent](
         {
             (_T.ALLOTTED, _F.SIGNED): _T.SIGNED,
             (_T.ALLOTTED, _F.REFUSED): _T.RELEASED,
-            **{(_T.SIGNED, event): state for event, state in ((_F.BROADCAST, _T.BROADCAST), (_F.DIED, _T.DEAD))},
+            (_T.SIGNED, _F.BROADCAST): _T.BROADCAST,
             (_T.BROADCAST, _F.LOST): _T.UNCERTAIN,
             (_T.UNCERTAIN, _F.FOUND): _T.BROADCAST,
             (_T.MINED, _F.VANISHED): _T.BROADCAST,
@@ -222,16 +222,6 @@ class Transaction:
         return self.attempts[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRow:
-    """One paying wallet's lane: the number that its next transaction gets, and why it stands still, if it does."""
-
-    network: str
-    payer: Wallet
-    next_number: int
-    frozen_reason: str
-
-
 class LaneLost(Exception):
     """Another worker holds the lane or moved it: the work at hand is thrown away."""
 
@@ -249,9 +239,3 @@ class TooLate(Conflict):
 
     def __init__(self, state: SendingState) -> None:
         super().__init__(f"too late: the payment is {state} already and can't be cancelled")
-
-
-class LaneFrozen(Invalid):
-    """The wallet may not pay until a person has looked."""
-
-    code = "sending.lane_frozen"

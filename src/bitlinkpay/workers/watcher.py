@@ -115,7 +115,7 @@ class Watcher:
     async def _start(self) -> BlockRef:
         """Return where to begin: somewhat below the final block, for what came before us and for forks yet to come.
 
-        An endpoint that is young or pruned does not show as much: begin as low as it goes.
+        An endpoint that is young or pruned does not show as much: go half as deep, and again, until it shows it all.
         """
         final = (await self._parts.chain.head()).final
         depth = START_DEPTH
@@ -123,12 +123,13 @@ class Watcher:
             first = max(final.height - depth, min(1, final.height))
             try:
                 blocks = await self._parts.chain.scan(first, min(final.height, first + SCAN_BLOCKS))
-            except GapError:
+            except GapError as gap:
                 if not depth:
                     raise
+                log.warning("%s: begins less than %d blocks below the final one: %s", self._network.id, depth, gap)
                 depth //= 2
-                continue
-            return BlockRef(blocks[0].height, blocks[0].hash, blocks[0].time) if blocks else final
+            else:
+                return BlockRef(blocks[0].height, blocks[0].hash, blocks[0].time) if blocks else final
 
     async def _cursor(self) -> Cursor:
         async with self._parts.database.reader() as tx:

@@ -84,6 +84,8 @@ async def test_NODE_06_a_node_on_another_fork_is_outvoted(kernel, chains):
         await forked.copy(kernel)
         tip = await forked.reorg(10)
         assert await forked.ask("getblockhash", 111) == tip
+        (first,) = await chains(forked, kernel, second, quorum=2).scan(108, 108)
+        assert first.hash == await kernel.ask("getblockhash", 108), "also before the first look at the head"
         chain = chains(forked, kernel, second, quorum=2)
         head = await chain.head()
         assert head.final.hash == await kernel.ask("getblockhash", head.final.height)

@@ -126,11 +126,6 @@ async def _evm(stack: AsyncExitStack) -> Rig:
         await net.mine()
         await net.finalize()
 
-    async def balance(asset: Asset, address: str) -> int:
-        if asset.is_native:
-            return int(str(await net.node.rpc("eth_getBalance", address, "latest")), 16)
-        return int(str(await net.usdt_contract.view("balanceOf(address)", address)))
-
     return Rig(
         name="evm",
         network=net.network,
@@ -140,7 +135,7 @@ async def _evm(stack: AsyncExitStack) -> Rig:
         plan_type=EvmPlan,
         signs=lambda intent, plan: evm.sign(intent, plan, keys),
         finalize=finalize,
-        balance=balance,
+        balance=net.balance,
         drop=net.drop_pending,
         coin_units=10**15,
         held=held,

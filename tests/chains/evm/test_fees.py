@@ -14,7 +14,7 @@ from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.evm.fees import Market, outbid, price, read_market
 from bitlinkpay.chains.evm.plan import EvmPlan, Shape
 from bitlinkpay.chains.evm.wire import FeeHistory, Malformed
-from bitlinkpay.chains.outgoing import FeeTooHigh
+from bitlinkpay.chains.outgoing import CannotPlan, FeeTooHigh
 
 GWEI = 10**9
 UNPRICED = EvmPlan(Shape.TOKEN, 1, nonce=0, gas_limit=90_000, max_fee=0, priority_fee=0)
@@ -80,6 +80,12 @@ def test_a_replacement_raises_both_fees_by_an_eighth_within_the_cap_or_is_refuse
     assert replace(after, max_fee=before.max_fee, priority_fee=before.priority_fee) == before
 
 
+def test_a_replacement_that_the_tip_alone_puts_beyond_the_cap_says_what_the_tip_asks_for() -> None:
+    before = replace(UNPRICED, max_fee=2 * GWEI, priority_fee=GWEI)
+    with pytest.raises(FeeTooHigh, match=f"asks for {90_000 * 50 * GWEI} wei"):
+        outbid(before, Market(GWEI, 50 * GWEI), 90_000 * 10 * GWEI)
+
+
 def multiplied(factor: int):
     def edit(method: str, _: list[object], result: object) -> object:
         if method == "eth_feeHistory":
@@ -126,6 +132,35 @@ async def test_a_node_that_lies_about_gas_is_outvoted_upwards_and_held_to_the_ca
             liar.edit = answers_gas(10**7)
             with pytest.raises(FeeTooHigh):
                 await desk.prepare(payout(net.usdt, (A, 5), fee_max=10**15))
+
+
+@pytest.mark.parametrize(("gas", "reason"), [(16_777_216, ""), (16_777_217, "takes 16777217 gas, more than one")])
+async def test_no_gas_limit_is_beyond_what_a_transaction_may_have(net: EvmNetwork, gas: int, reason: str) -> None:
+    async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
+        await desk.fund()
+        proxy.edit = answers_gas(gas)
+        if reason:
+            with pytest.raises(CannotPlan, match=reason):
+                await desk.prepare(payout(net.usdt, (A, 5)))
+        else:
+            assert (await desk.prepare(payout(net.usdt, (A, 5)))).plan.gas_limit == gas
+
+
+@pytest.mark.parametrize(
+    ("answer", "payments", "reason"),
+    [("0x" + "00" * 32, 1, "the token refuses the transfer"), ("0x", 2, "does not run its executor")],
+)
+async def test_a_call_that_goes_through_and_answers_no_is_refused(
+    net: EvmNetwork, answer: str, payments: int, reason: str
+) -> None:
+    def edit(method: str, params: list[object], result: object) -> object:
+        return answer if method == "eth_call" and params[0].get("from") == HOT.address else result
+
+    async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
+        await desk.set_up()
+        proxy.edit = edit
+        with pytest.raises(CannotPlan, match=reason):
+            await desk.prepare(payout(net.usdt, *[(A, 5)] * payments))
 
 
 async def test_one_node_cannot_refuse_a_payment_that_goes_through(net: EvmNetwork) -> None:

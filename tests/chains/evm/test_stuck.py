@@ -259,6 +259,16 @@ async def test_a_dropped_transaction_is_neither_dead_nor_forgotten(desk: Desk) -
     assert (await desk.outcome(stuck)).delivered == (True,)
 
 
+async def test_a_pool_that_knows_less_than_the_final_block_does_not_set_the_lane_back(net: EvmNetwork) -> None:
+    def edit(method: str, params: list[object], result: object) -> object:
+        return "0x0" if method == "eth_getTransactionCount" and params[1] == "pending" else result
+
+    async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
+        await desk.set_up()
+        proxy.edit = edit
+        assert await desk.sender.lane(HOT) == Lane(final_number=2, next_number=2, is_ready=True)
+
+
 async def test_death_needs_the_quorum_at_one_final_block(net: EvmNetwork) -> None:
     async with Proxy.start(net.node.url) as liar, Proxy.start(net.node.url) as a, Proxy.start(net.node.url) as b:
         async with Desk.on(net, urls=[liar.url, a.url, b.url], quorum=2) as desk:

@@ -10,7 +10,7 @@ from tests.chains.ton.conftest import KEY, OURS, WALLET, ChainMaker, Desk, HeldK
 from tests.chains.ton.network import PAYER, THROWS, TON, Jetton, TonNetwork, coin, row
 from tests.chains.ton.proxy import TonProxy
 
-from bitlinkpay.chains.base import ChainError, FateState
+from bitlinkpay.chains.base import ChainError, FateState, GapError
 from bitlinkpay.chains.outgoing import CannotPlan, FeeTooHigh, KeyRole, Payment, Purpose, Sent, Signed, Slot, Wallet
 from bitlinkpay.chains.ton.highload import QUERIES, TIMEOUT_S, query_id
 from bitlinkpay.chains.ton.plan import PAYMENTS_MAX
@@ -300,6 +300,35 @@ async def test_a_request_is_not_dead_because_one_node_hides_it(desk: Desk, proxi
     blind = TonSender(chains(proxies[0].url, assets=[usdt]), [coin(), usdt])
     with pytest.raises(ChainError):
         await blind.is_dead(intent, plan, signed)
+
+
+@pytest.mark.parametrize("hidden", ["/transactionsByMessage", "/transactions"])
+async def test_a_request_is_not_dead_while_its_message_or_the_wallets_history_shows_it(
+    desk: Desk, proxies: Three, chains: ChainMaker, hidden: str
+) -> None:
+    intent = desk.intent(payment("ton-ton", stranger(1), 5))
+    plan, signed = await desk.prepare(intent)
+    await desk.sender.broadcast(signed)
+    await desk.network.mine()
+    await desk.network.advance(2 * TIMEOUT_S)
+    await desk.network.mine()
+    proxies[0].edit = lambda path, query, answer: {"transactions": []} if path == hidden else answer
+    assert not await TonSender(chains(proxies[0].url), [coin()]).is_dead(intent, plan, signed)
+
+
+async def test_a_request_is_not_dead_where_an_endpoint_shows_nothing_of_the_wallets_history(
+    desk: Desk, proxies: Three, chains: ChainMaker
+) -> None:
+    """Pruned, with an index of messages that is behind: both say "never seen" of a request that was taken."""
+    intent = desk.intent(payment("ton-ton", stranger(1), 5))
+    plan, signed = await desk.prepare(intent)
+    await desk.sender.broadcast(signed)
+    await desk.network.mine()
+    await desk.network.advance(2 * TIMEOUT_S)
+    await desk.network.mine()
+    proxies[0].edit = lambda path, query, answer: {"transactions": []} if "/transactions" in path else answer
+    with pytest.raises(GapError, match="shows nothing of the history"):
+        await TonSender(chains(proxies[0].url), [coin()]).is_dead(intent, plan, signed)
 
 
 async def test_a_plan_is_not_outbid(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from tests.chains.rows import asset_row
+
 from bitlinkpay.core.assets import Asset, Family, Network
 
 NETWORK = "tron"
@@ -31,17 +33,4 @@ def token(contract: str, *, symbol: str = "USDT", decimals: int = 6) -> Asset:
 
 
 def _asset(asset_id: str, symbol: str, contract: str, decimals: int) -> Asset:
-    return Asset(
-        id=asset_id,
-        symbol=symbol,
-        network=NETWORK,
-        standard="TRC20" if contract else "",
-        contract=contract,
-        wallet="",
-        decimals=decimals,
-        payable_decimals=min(decimals, 6),
-        wm_coin_id=1,
-        minimum_units=1,
-        sanity_units=10**30,
-        payable=True,
-    )
+    return asset_row(NETWORK, asset_id, symbol, contract, standard="TRC20", decimals=decimals, payable_decimals=6)

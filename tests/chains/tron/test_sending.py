@@ -57,6 +57,24 @@ async def test_an_outcome_goes_from_pending_to_final_and_back_with_the_chain(our
     assert await ours.net.balance(usdt_row, BOB.address) == 7
 
 
+async def test_TRX_02_an_outcome_after_a_restart_is_final_by_the_solidified_state_alone(
+    net, chains, usdt_row, ours
+) -> None:
+    intent = ours.intent(usdt_row, 7)
+    plan, signed = await ours.send(intent)
+    await net.finalize()
+
+    def undecided(path: str, _body: object, answer: object) -> object:
+        newest = path == "/wallet/gettransactioninfobyblocknum"
+        return [{**info, "log": []} for info in answer] if newest else answer
+
+    for server in net.servers:
+        server.edit = undecided
+    restarted = desk(net, chains(*net.servers, assets=[usdt_row], quorum=2), usdt_row)
+    outcome = await restarted.sender.outcome(intent, plan, signed)
+    assert (outcome.state, outcome.delivered) == (FateState.FINAL, (True,))
+
+
 async def test_PAY_06_bytes_that_are_known_already_are_accepted_and_pay_once(ours, usdt_row) -> None:
     _, signed = await ours.send(ours.intent(usdt_row, 7))
     for _ in range(3):

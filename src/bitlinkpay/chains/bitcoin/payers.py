@@ -15,7 +15,7 @@ import wallycore
 from bitlinkpay.chains.base import GapError
 from bitlinkpay.chains.bitcoin.node import TEXT, BitcoinNode, decode, unhex
 from bitlinkpay.chains.bitcoin.proof import Unproven
-from bitlinkpay.chains.bitcoin.script import address_of
+from bitlinkpay.chains.bitcoin.script import address_of, key_hash_script
 from bitlinkpay.chains.bitcoin.wire import HASH_BYTES, Malformed, Transaction, outpoint, read_transaction
 from bitlinkpay.chains.codec.bitcoin import Prefixes, from_key_hash
 from bitlinkpay.chains.outputs import Place
@@ -136,16 +136,12 @@ def _names(script: bytes, prefixes: Prefixes) -> Iterator[str]:
         return
     keys = list(_bare_keys(script))
     for key in keys:
-        yield _base58(prefixes.key_hash, key)
+        key_hash = bytes(wallycore.hash160(key))
+        yield address_of(key_hash_script(key_hash), prefixes)
         if len(key) == min(_KEY_SIZES):
-            yield from_key_hash(bytes(wallycore.hash160(key)), prefixes)
+            yield from_key_hash(key_hash, prefixes)
     if not keys:
         yield ""
-
-
-def _base58(version: bytes, key: bytes) -> str:
-    text: str = wallycore.base58check_from_bytes(version + bytes(wallycore.hash160(key)))
-    return text
 
 
 def _bare_keys(script: bytes) -> Iterator[bytes]:

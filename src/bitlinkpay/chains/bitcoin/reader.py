@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bitlinkpay.chains.base import ForkedBlock
 from bitlinkpay.chains.bitcoin.node import BitcoinNode
-from bitlinkpay.chains.bitcoin.proof import Unproven, prove
+from bitlinkpay.chains.bitcoin.proof import prove
 from bitlinkpay.chains.bitcoin.wire import Malformed, RawBlock, read_block
 from bitlinkpay.chains.quorum import Quorum
 
@@ -46,7 +46,7 @@ class BlockReader:
         end: str | None = hashes[-1]
         try:
             found = await self._fetch(node, first, hashes, extract)
-        except (Unproven, Malformed) as error:
+        except Malformed as error:
             self._quorum.doubt(node, str(error))
             raise
         agreed = await self._quorum.agree(lambda voter: voter.hash_at(last), first=(node, end))

@@ -45,8 +45,13 @@ def script_of(address: str, prefixes: Prefixes) -> bytes:
         return bytes(wallycore.addr_segwit_to_bytes(canonical, prefixes.segwit, 0))
     raw = bytes(wallycore.base58check_to_bytes(canonical))
     if raw[:1] == prefixes.key_hash:
-        return raw[1:].join(_P2PKH)
+        return key_hash_script(raw[1:])
     return raw[1:].join(_P2SH)
+
+
+def key_hash_script(key_hash: bytes) -> bytes:
+    """Return the P2PKH script of a key's HASH160, which is also what a P2WPKH input signs (BIP-143)."""
+    return key_hash.join(_P2PKH)
 
 
 def _segwit(script: bytes, prefixes: Prefixes) -> str:

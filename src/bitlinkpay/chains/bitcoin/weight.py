@@ -48,6 +48,6 @@ def input_cost(rate: int) -> int:
 
 def dust_of(script: bytes) -> int:
     """Return the least units that nodes relay in an output with this script (Bitcoin Core, `GetDustThreshold`)."""
-    is_witness = script[:1] in {b"\x00", b"\x51"} and len(script) != 25  # noqa: PLR2004 - the standard forms alone
+    is_witness = script[:1] in {b"\x00", b"\x51"}  # of the standard forms
     spending = _SPEND_WITNESS_VBYTES if is_witness else _SPEND_LEGACY_VBYTES
     return fee_at(DUST_RATE, output_vbytes(len(script)) + spending)

@@ -64,13 +64,10 @@ class AccountReader:
 
     async def is_ready(self, wallet: str, block_hash: str) -> bool:
         """Say whether a hot wallet can send batches: it runs its executor, and that is ours."""
-        (account,) = await self.read([wallet], block_hash)
-        if account.code != designator(delegates_of(wallet).executor):
-            return False
-        try:
-            return await self.is_deployed(wallet, block_hash)
-        except OtherCode:
-            return False
+        ours = delegates_of(wallet)
+        account, executor, sweeper = await self.read([wallet, ours.executor, ours.sweeper], block_hash)
+        expected = (designator(ours.executor), executor_code(), sweeper_code(wallet))
+        return (account.code, executor.code, sweeper.code) == expected
 
 
 class OtherCode(Exception):

@@ -93,8 +93,8 @@ def outbid(plan: EvmPlan, market: Market, fee_max_units: int) -> EvmPlan:
     tip = max(_raised(plan.priority_fee), market.tip)
     wanted = max(_raised(plan.max_fee), _ROOM * market.base + tip)
     limit = fee_max_units // plan.gas_limit
-    if limit < max(_raised(plan.max_fee), tip):
-        raise FeeTooHigh(_too_high(plan, _raised(plan.max_fee), fee_max_units))
+    if limit < (needed := max(_raised(plan.max_fee), tip)):
+        raise FeeTooHigh(_too_high(plan, needed, fee_max_units))
     return replace(plan, max_fee=min(wanted, limit), priority_fee=tip)
 
 

@@ -61,10 +61,11 @@ class Lookup:
         placed = await self._quorum.agree(place)
         if placed is None:
             return Found(FateState.PENDING if seen_pending else FateState.UNKNOWN)
+        final = (await self._finality.head()).final  # before the block is read: what is read below it stands for good
         (mined,) = await self._reader.read(placed[0], placed[0], lambda sealed: _find(sealed, txid, extract))
         if mined is None:
             raise ChainError(f"transaction {txid} moved to another block while it was looked up")
-        if mined.block.height > (await self._finality.head()).final.height:
+        if mined.block.height > final.height:
             return Found(FateState.MINED, mined.block, mined.fact)
         return Found(FateState.FINAL if mined.is_success else FateState.FAILED, mined.block, mined.fact)
 

@@ -37,7 +37,7 @@ class Script:
         payer: canonical address that sends it.
         action: what it does.
         chain_id: EIP-155 id.
-        authorizations: of other accounts than the payer.
+        authorizations: that it carries; only other accounts than the payer are tried as if they had delegated.
         block: on which block.
     """
 

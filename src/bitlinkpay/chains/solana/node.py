@@ -54,6 +54,12 @@ def block_options(details: str) -> dict[str, object]:
     }
 
 
+def transaction_call(txid: str) -> Call:
+    """Return how a final transaction is asked for."""
+    options = {"commitment": FINALIZED, "encoding": "json", "maxSupportedTransactionVersion": VERSION_MAX}
+    return Call("getTransaction", (txid, options))
+
+
 class SolanaNode:
     """An endpoint of one Solana cluster."""
 
@@ -146,7 +152,7 @@ class SolanaNode:
         Raises:
             GapError: it lacks one of them.
         """
-        return [self._present(block, slot) for slot, block in await self._read(slots, "full", BLOCK)]
+        return await self._read(slots, "full", BLOCK)
 
     async def signed_blocks(self, slots: Sequence[int]) -> list[SignedBlock]:
         """Return blocks with the ids of their transactions only: one call each.
@@ -154,7 +160,7 @@ class SolanaNode:
         Raises:
             GapError: it lacks one of them.
         """
-        return [self._present(block, slot) for slot, block in await self._read(slots, "signatures", SIGNED_BLOCK)]
+        return await self._read(slots, "signatures", SIGNED_BLOCK)
 
     async def header(self, slot: int) -> Header:
         """Return where a block stands.
@@ -162,19 +168,18 @@ class SolanaNode:
         Raises:
             GapError: it has no block there, for whatever reason.
         """
-        ((_, block),) = await self._read([slot], "none", HEADER)
-        return self._present(block, slot)
+        (block,) = await self._read([slot], "none", HEADER)
+        return block
 
-    async def _read(
-        self, slots: Sequence[int], details: str, decoder: "msgspec.json.Decoder[T]"
-    ) -> list[tuple[int, T]]:
+    async def _read(self, slots: Sequence[int], details: str, decoder: "msgspec.json.Decoder[H | None]") -> list[H]:
         calls = [Call("getBlock", (slot, block_options(details))) for slot in slots]
         try:
-            return list(zip(slots, await self.ask(calls, decoder), strict=True))
+            found = await self.ask(calls, decoder)
         except CallRefused as error:
             if error.code in _SKIPPED:
                 raise GapError(f"{self.label}: {error}") from error
             raise
+        return [self._present(block, slot) for slot, block in zip(slots, found, strict=True)]
 
     def _present(self, block: H | None, slot: int) -> H:
         if block is None:

@@ -16,7 +16,7 @@ from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.accounts import read_token_account
 from bitlinkpay.chains.solana.calls import account_keys
-from bitlinkpay.chains.solana.node import FINALIZED, VERSION_MAX, SolanaNode
+from bitlinkpay.chains.solana.node import FINALIZED, SolanaNode, transaction_call
 from bitlinkpay.chains.solana.programs import associated, program_of
 from bitlinkpay.chains.solana.wire import ACCOUNTS, FOUND, MENTIONS, OWNED, Found, Malformed, Mention, checked_hash
 from bitlinkpay.core.assets import Asset
@@ -24,6 +24,7 @@ from bitlinkpay.core.assets import Asset
 ACCOUNTS_MAX = 100  # of one getMultipleAccounts
 _PAGE = 1000
 _PAGES_MAX = 4
+_NO_DATA = {"offset": 0, "length": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,6 @@ async def _coins(node: SolanaNode, addresses: Sequence[str], height: int) -> lis
     return readings
 
 
-_NO_DATA = {"offset": 0, "length": 0}
-
-
 async def _tokens(node: SolanaNode, asset: Asset, addresses: Sequence[str], height: int) -> dict[str, list[_Reading]]:
     program, mint = program_of(asset), asset.contract
     options = {"commitment": FINALIZED, "encoding": "base64", "minContextSlot": height}
@@ -131,8 +129,7 @@ class _Past:
         since = [reading for reading in readings if reading.slot > height]
         mentions = await _mentions(node, since, height)
         ids = sorted({mention.signature for found in mentions.values() for mention in found})
-        options = {"commitment": FINALIZED, "encoding": "json", "maxSupportedTransactionVersion": VERSION_MAX}
-        answers = await node.ask([Call("getTransaction", (txid, options)) for txid in ids], FOUND) if ids else []
+        answers = await node.ask([transaction_call(txid) for txid in ids], FOUND) if ids else []
         transactions = dict(zip(ids, answers, strict=True))
         return cls(
             {

@@ -7,7 +7,7 @@ from typing import TypeVar
 from bitlinkpay.chains.base import BlockRef, GapError
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import Call
-from bitlinkpay.chains.solana.node import FINALIZED, VERSION_MAX, SolanaNode
+from bitlinkpay.chains.solana.node import SolanaNode, transaction_call
 from bitlinkpay.chains.solana.transfers import block_ref, txid_of
 from bitlinkpay.chains.solana.wire import FOUND, STATUSES, Found
 
@@ -61,8 +61,7 @@ async def find_final(
     """
 
     async def read(node: SolanaNode) -> tuple[BlockRef, F]:
-        options = {"commitment": FINALIZED, "encoding": "json", "maxSupportedTransactionVersion": VERSION_MAX}
-        (found,) = await node.ask([Call("getTransaction", (txid, options))], FOUND)
+        (found,) = await node.ask([transaction_call(txid)], FOUND)
         if found is None or found.slot != place.slot or txid_of(found) != txid:
             raise GapError(f"{node.label} does not show {txid} in slot {place.slot}")
         return block_ref(place.slot, await node.header(place.slot)), extract(found)

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from bitlinkpay.chains.base import EndpointFailed, FateState
+from bitlinkpay.chains.base import EndpointFailed, FateState, GapError
 from bitlinkpay.chains.codec.text import printable
 from bitlinkpay.chains.outgoing import (
     Broadcast,
@@ -35,15 +35,13 @@ from bitlinkpay.chains.outgoing import (
 from bitlinkpay.chains.ton import fees
 from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.highload import SELF_UNITS, TIMEOUT_S
-from bitlinkpay.chains.ton.history import height_of, is_committed
-from bitlinkpay.chains.ton.node import TonNode
+from bitlinkpay.chains.ton.history import BEGINNING, height_of, is_committed
+from bitlinkpay.chains.ton.node import TonNode, tip_of
 from bitlinkpay.chains.ton.plan import PAYMENTS_MAX, TonPlan, messages
 from bitlinkpay.chains.ton.reader import backwards, block_ref
 from bitlinkpay.chains.ton.tracing import Trace, Unfinished
 from bitlinkpay.chains.ton.wire import Malformed, RawTransaction, canonical_address, canonical_hash, decoder_of
-from bitlinkpay.chains.transport import (
-    StatusRefused,
-)
+from bitlinkpay.chains.transport import StatusRefused
 from bitlinkpay.core.assets import Asset
 
 SKEW: Final = timedelta(minutes=1)  # by how much the clocks of shards may be apart
@@ -236,7 +234,10 @@ def _reason(error: StatusRefused) -> str:
 async def _never_taken(node: TonNode, payer: str, plan: TonPlan, signed: Signed, deadline: datetime) -> bool:
     """Say whether the wallet's history, link by link from after the deadline to before the request, lacks it."""
     after = await node.header_after(deadline)
+    tip = tip_of((await node.states((payer,))).get(payer))
+    is_shown = tip == BEGINNING or tip.lt > after.start_lt
     async for transaction in backwards(node, payer, lt=after.start_lt):
+        is_shown = True
         if transaction.now < plan.created_at - SKEW.total_seconds():
             break
         message = transaction.in_msg
@@ -245,4 +246,8 @@ async def _never_taken(node: TonNode, payer: str, plan: TonPlan, signed: Signed,
             canonical_hash(message.hash_norm or message.hash),
         }:
             return False
-    return await node.find_taker(signed.txid) is None
+    if await node.find_taker(signed.txid) is not None:
+        return False
+    if not is_shown:
+        raise GapError(f"{node.label} shows nothing of the history of {payer}")
+    return True

@@ -97,10 +97,11 @@ class TronChain:
         if not _TXID.fullmatch(txid):
             raise Invalid("a TRON transaction id is 64 hex digits", param="txid")
         txid = txid.lower()
+        final = (await self.head()).final  # before it is looked up, see `tracking.outcome_of`
         placed = await self.access.find(txid)
         if placed is None:
             return Fate(FateState.PENDING if await self.access.is_pending(txid) else FateState.UNKNOWN)
-        if placed.ref.height > (await self.head()).final.height:
+        if placed.ref.height > final.height:
             return Fate(FateState.MINED, placed.ref, placed.transfers)
         return Fate(FateState.FINAL if placed.is_success else FateState.FAILED, placed.ref, placed.transfers)
 

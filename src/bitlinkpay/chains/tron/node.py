@@ -97,11 +97,6 @@ class TronNode:
         """Say whether it refuses to be asked for now."""
         return any(http.breaker.is_resting for http in self._https.values())
 
-    @property
-    def calls(self) -> int:
-        """Return how many calls were ever made."""
-        return sum(http.calls for http in self._identified)
-
     async def aclose(self) -> None:
         """Close all connections."""
         for http in self._identified:

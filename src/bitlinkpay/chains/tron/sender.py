@@ -43,9 +43,9 @@ from bitlinkpay.chains.tron.wire import (
     PARAMETERS,
     RESOURCES,
     Account,
-    Broadcasted,
     Called,
     Resources,
+    Verdict,
     milliseconds,
 )
 from bitlinkpay.core.assets import Asset
@@ -91,10 +91,10 @@ class TronSender:
         Raises:
             CannotPlan, LacksGas: see `chains.outgoing`.
         """
-        cost, prices, resources = await self._cost(intent)
+        cost, prices, resources, held = await self._cost(intent)
         burnt = cost.burnt(prices, resources)
         units = burnt + cost.burnt_for_energy(prices, resources)
-        await self._check_funds(intent, units)
+        await self._check_funds(intent, fee_units=units, held=held)
         return FeeQuote(units=units, units_max=burnt + cost.fee_limit(prices))
 
     async def plan(self, intent: Intent, slot: Slot, previous: TronPlan | None = None) -> TronPlan:
@@ -106,9 +106,9 @@ class TronSender:
         """
         if previous is not None:
             raise CannotPlan("TRON has no fee bump: a new transaction needs proof that this one is dead")
-        cost, prices, resources = await self._cost(intent)
+        cost, prices, resources, held = await self._cost(intent)
         burnt = cost.burnt(prices, resources)
-        await self._check_funds(intent, burnt + cost.burnt_for_energy(prices, resources))
+        await self._check_funds(intent, fee_units=burnt + cost.burnt_for_energy(prices, resources), held=held)
         head = await self._access.finality.head()
         now = milliseconds(head.latest)
         plan = TronPlan(
@@ -125,8 +125,8 @@ class TronSender:
         assert not found, f"a plan of ours does not fit: {'; '.join(found)}"
         return plan
 
-    async def _cost(self, intent: Intent) -> tuple[Cost, Prices, Resources]:
-        """Return what the intent takes, after checking that it would not fail.
+    async def _cost(self, intent: Intent) -> tuple[Cost, Prices, Resources, int]:
+        """Return what the intent takes, and the sun that its payer holds, after checking that it would not fail.
 
         Raises:
             CannotPlan: it would.
@@ -134,7 +134,7 @@ class TronSender:
         if len(intent.payments) != 1:
             raise CannotPlan("a TRON transaction makes one payment")
         (payment,), asset = intent.payments, self._asset(intent)
-        target = await self._check_parties(intent, payment)
+        source, target = await self._check_parties(intent, payment)
         called = Called()
         if not asset.is_native:
             called = await self._simulate(payment, asset)
@@ -144,10 +144,10 @@ class TronSender:
         if activates and intent.purpose is Purpose.LEND:
             raise CannotPlan(f"{payment.target} has no account yet: send it coin before energy is lent to it")
         cost = Cost(called.energy_used, called.energy_penalty, size, activates)
-        return cost, await self._prices(), await self._resources(payment.source.address)
+        return cost, await self._prices(), await self._resources(payment.source.address), source.balance
 
-    async def _check_parties(self, intent: Intent, payment: Payment) -> Account:
-        """Return the recipient's account (THREATS PAY-28, TRX-11).
+    async def _check_parties(self, intent: Intent, payment: Payment) -> tuple[Account, Account]:
+        """Return the sender's and the recipient's account (THREATS PAY-28, TRX-11).
 
         Raises:
             CannotPlan: sender or recipient are not what they must be.
@@ -157,7 +157,7 @@ class TronSender:
             raise CannotPlan(f"the permissions of {payment.source.address} name foreign keys: do not use it any more")
         if target.type == "Contract" and intent.purpose in {Purpose.PAYOUT, Purpose.COLD}:
             raise CannotPlan(f"{payment.target} is a contract, which may not give the money back")
-        return target
+        return source, target
 
     async def _simulate(self, payment: Payment, asset: Asset) -> Called:
         async def ask(node: TronNode) -> Called:
@@ -172,12 +172,11 @@ class TronSender:
             raise CannotPlan(f"{asset.id} refuses the payment to {payment.target}")
         return called
 
-    async def _check_funds(self, intent: Intent, fee_units: int) -> None:
+    async def _check_funds(self, intent: Intent, *, fee_units: int, held: int) -> None:
         (payment,), asset = intent.payments, self._asset(intent)
         if intent.purpose is Purpose.LEND:
             await self._check_stake(payment)
         spends = payment.units if asset.is_native and intent.purpose not in {Purpose.LEND, Purpose.RECALL} else 0
-        held = (await self._account(payment.source.address)).balance
         if held < spends:
             raise LacksFunds(f"{payment.source.address} holds {held} sun and is to pay {spends}")
         if held < spends + fee_units:
@@ -251,7 +250,7 @@ class TronSender:
         return await self._access.quorum.first(lambda node: node.ask(Api.FULL, "getaccountresource", asked, RESOURCES))
 
 
-def verdict_on(said: Broadcasted) -> Broadcast:
+def verdict_on(said: Verdict) -> Broadcast:
     """Return what a node's answer to a transaction means: taken, known already, refused, or nothing certain."""
     if said.code in _KNOWN and (said.result or said.code != "SUCCESS"):
         return Broadcast(Sent.ACCEPTED)

@@ -18,12 +18,16 @@ from bitlinkpay.chains.tron.wire import milliseconds
 
 
 async def outcome_of(access: TronAccess, intent: Intent, signed: Signed) -> Outcome:
-    """Return what became of it; `UNKNOWN` is no proof of death."""
+    """Return what became of it; `UNKNOWN` is no proof of death.
+
+    The final block is asked for first: what is read below it is then the solidified state's word (THREATS TRX-02).
+    """
+    final = (await access.finality.head()).final
     placed = await access.find(signed.txid)
     if placed is None:
         is_pending = await access.is_pending(signed.txid)
         return Outcome(FateState.PENDING if is_pending else FateState.UNKNOWN, signed.txid)
-    if placed.ref.height > (await access.finality.head()).final.height:
+    if placed.ref.height > final.height:
         return Outcome(FateState.MINED, signed.txid, placed.ref, placed.fee_units)
     state = FateState.FINAL if placed.is_success else FateState.FAILED
     return Outcome(state, signed.txid, placed.ref, placed.fee_units, (_is_delivered(intent, placed),))

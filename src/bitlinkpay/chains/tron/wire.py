@@ -104,12 +104,9 @@ class Inner(_Wire):
 
 
 class Receipt(_Wire):
-    """What a transaction used, and for contract calls how it ended."""
+    """For contract calls how they ended."""
 
     result: str = "DEFAULT"
-    energy_usage_total: Count = 0
-    energy_fee: Count = 0
-    net_fee: Count = 0
 
 
 class Info(Answer):
@@ -180,12 +177,6 @@ class Called(Answer):
     transaction: CalledTransaction = msgspec.field(default_factory=CalledTransaction)
 
 
-class Broadcasted(Verdict):
-    """What a node said to a transaction."""
-
-    txid: str = ""
-
-
 class Parameter(_Wire):
     """One price or switch that the network voted on."""
 
@@ -239,7 +230,7 @@ INFO: Final = msgspec.json.Decoder(Info)
 INFOS: Final = msgspec.json.Decoder(list[Info] | Refusal)
 ACCOUNT: Final = msgspec.json.Decoder(Account)
 CALLED: Final = msgspec.json.Decoder(Called)
-BROADCASTED: Final = msgspec.json.Decoder(Broadcasted)
+BROADCASTED: Final = msgspec.json.Decoder(Verdict)
 PARAMETERS: Final = msgspec.json.Decoder(Parameters)
 RESOURCES: Final = msgspec.json.Decoder(Resources)
 LENDABLE: Final = msgspec.json.Decoder(Lendable)

@@ -58,7 +58,7 @@ async def hold(tx: Tx, network: str, payer: str, token: UUID) -> bool:
 
 
 async def step(tx: Tx, network: str, payer: str, *, token: UUID, number: int, by: int) -> bool:
-    """Move the lane's next number on by 1 (a slot is taken) or -1 (given back); say whether it stood at `number`."""
+    """Move the lane's next number on (a slot is taken) or back (given back); say whether it stood at `number`."""
     moved = await tx.fetchval(
         """
         update lanes set next_number = next_number + $5

@@ -7,7 +7,7 @@ import wallycore
 from bitlinkpay.chains.bitcoin.build import build, with_witnesses
 from bitlinkpay.chains.bitcoin.fit import misfits
 from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
-from bitlinkpay.chains.bitcoin.script import prefixes_of
+from bitlinkpay.chains.bitcoin.script import key_hash_script, prefixes_of
 from bitlinkpay.chains.bitcoin.wire import sha256d
 from bitlinkpay.chains.outgoing import Intent, Signed, Unspent
 from bitlinkpay.signer.families.keys import Keys
@@ -41,7 +41,7 @@ def _witness(transaction: object, index: int, spent: Unspent, keys: Keys) -> tup
     """Return signature and public key of one input, the signature verified once more before it leaves."""
     key = keys.private_key(spent.owner)
     public_key = secp256k1_public_key(key)
-    code = b"\x76\xa9\x14" + bytes(wallycore.hash160(public_key)) + b"\x88\xac"  # BIP-143: the script of P2PKH
+    code = key_hash_script(bytes(wallycore.hash160(public_key)))
     digest = wallycore.tx_get_btc_signature_hash(
         transaction, index, code, spent.units, wallycore.WALLY_SIGHASH_ALL, wallycore.WALLY_TX_FLAG_USE_WITNESS
     )

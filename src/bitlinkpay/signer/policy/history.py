@@ -28,7 +28,6 @@ class Attempt:
     plan: str
     place: str
     txid: str
-    raw: str
 
 
 @dataclass(slots=True)
@@ -100,7 +99,7 @@ class History:
     def _remember(self, issued: Issued, at: datetime) -> None:
         intent = issued.intent
         known = self._intents.setdefault(intent.intent_id, Known(issued.content, intent.expires_at))
-        known.attempts.append(Attempt(issued.plan, issued.place, issued.txid, issued.raw))
+        known.attempts.append(Attempt(issued.plan, issued.place, issued.txid))
         for key, units in issued.takes:
             self.windows.take(key, units, at)
         for reference in issued.approvals:

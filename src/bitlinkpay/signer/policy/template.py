@@ -20,7 +20,8 @@ _LIVE: Final = """\
 # What is not named here is refused. Amounts are in whole coins.
 mode = "live"
 registry_files = {files}             # your own networks and tokens, as in bitlinkpay.toml
-purposes = []                   # of "payout", "sweep", "gas", "cold", "consolidation", "setup", "cancel"
+purposes = []                   # of "payout", "sweep", "gas", "cold", "consolidation", "setup", "cancel",
+                                # and for TRON "lend", "recall"
 
 [caps]                          # what leaves without a person's approval: in one payment, in an hour, in a day
 # usdt-ethereum = {{ payment = "1000", hour = "5000", day = "20000" }}
