@@ -11,7 +11,7 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev nodes
 	@echo "── tests"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q -rs $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) -q -rs $(ARGS)
 
 check: $(VENV)/.dev
 	@echo "── format"  && $(BIN)/ruff format --check --quiet .

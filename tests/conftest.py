@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.clock import ManualClock
 from tests.support.memory import roomy_memory
+from tests.support.schedule import Schedule
 from tests.support.server import TestServer
 
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
@@ -72,6 +73,11 @@ def _launch(config: pytest.Config) -> TestServer:
 def pytest_configure_node(node) -> None:
     server = _launch(node.config)
     node.workerinput["postgres"] = asdict(server)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Schedule:
+    return Schedule(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Mode, Proxy
 from tests.support.live import Devnet, Live
 
-pytestmark = [pytest.mark.xdist_group("live-endpoints"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 USDT = 10_000_000
 

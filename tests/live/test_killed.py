@@ -6,7 +6,7 @@ import pytest
 from tests.nodes.anvil import Anvil
 from tests.support.live import Devnet, Live, eventually, kill
 
-pytestmark = [pytest.mark.xdist_group("live-killed"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 USDT = 10_000_000
 VICTIMS = ("worker", "api", "signer", "postgres")

@@ -10,7 +10,7 @@ import pytest
 from tests.nodes.anvil import Anvil
 from tests.support.live import Devnet, Live
 
-pytestmark = [pytest.mark.xdist_group("live-late"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 USDT = 10_000_000
 GRACE_S = 30  # of the registry's Ethereum row

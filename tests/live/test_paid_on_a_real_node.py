@@ -10,7 +10,7 @@ from tests.support.live import Devnet, Live
 
 from bitlinkpay.client.wm import WmRefused
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-paid"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 USDT = 10_000_000  # 72 CNY at 7.2, base units
 ETH = 2_500_000_000_000_000  # 72 CNY at 28,800

@@ -16,7 +16,7 @@ from bitlinkpay.chains.bitcoin.script import address_of, script_of
 from bitlinkpay.chains.codec.bitcoin import TEST
 from bitlinkpay.wm.bodies import Withdraw
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-btc"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 CHAIN, COIN = 8, 6
 POLICY = """

@@ -21,7 +21,6 @@ from bitlinkpay.core.assets import Asset
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("live-solana"),
     pytest.mark.timeout(400),
 ]
 

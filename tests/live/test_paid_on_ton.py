@@ -14,7 +14,7 @@ from pytoniq_core import Address, begin_cell
 from tests.chains.ton.network import GENESIS, PAYER, TON, Jetton, TonNetwork, coin, jetton, text
 from tests.support.live import Live, eventually, kill
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-ton"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 ROW = """
 [networks.ton]

@@ -10,7 +10,7 @@ from tests.chains.tron.network import TronContract, TronNet
 from tests.flows.tron import ROWS, TRANSFER
 from tests.support.live import Live, kill
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("live-tron"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 USDT = 10_000_000  # 72 CNY at 7.2, base units
 
