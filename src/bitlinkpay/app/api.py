@@ -50,7 +50,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         await changes.follow(platform.database)
         tasks = await stack.enter_async_context(TaskGroup())
         running = [tasks.create_task(loop) for loop in following(platform)]
-        authority = open_authority(settings)
+        authority = await open_authority(settings, platform.database)
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
         chains = chains_of(settings, platform.registry, platform.database, platform.ring)

@@ -16,6 +16,7 @@ from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import Holds
 from bitlinkpay.ledger import invariants
 from bitlinkpay.ledger.model import Check
+from bitlinkpay.merchants import recognition
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.payins.invariants import PAYINS
@@ -132,8 +133,22 @@ async def _keyring(signer: SignerClient) -> KeyRing:
     return await signer.keyring()
 
 
-def open_authority(settings: Settings) -> Authority:
-    """Open the platform's CA, server certificate and envelope key; make them at the first start."""
+async def open_authority(settings: Settings, database: Database) -> Authority:
+    """Open the platform's CA, server certificate and envelope key; make them at the deployment's first start.
+
+    Raises:
+        AuthorityElsewhere: the deployment has them already, and this host has no copy.
+        AuthorityDiffers: those of this host are others.
+    """
+    async with database.reader() as tx:
+        await recognition.check_folder(tx, settings.keys_dir)
+    authority = make_authority(settings)
+    await database.unit(lambda tx: recognition.recognise(tx, authority.fingerprint))
+    return authority
+
+
+def make_authority(settings: Settings) -> Authority:
+    """Open the folder `keys/`, and make what is missing, whatever the deployment recognises."""
     hosts = [host for host in (settings.wm.host, *settings.hosts) if host not in {"0.0.0.0", "::", ""}]  # noqa: S104
     return Authority.open(settings.keys_dir, hosts, now=SystemClock().now())
 

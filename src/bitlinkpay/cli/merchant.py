@@ -106,7 +106,7 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
 
 async def _create(platform: Platform, given: argparse.Namespace) -> object:
     callback_url = check_url(given.callback_url, platform.urls) if given.callback_url else ""
-    authority = open_authority(platform.settings)
+    authority = await open_authority(platform.settings, platform.database)
 
     async def work(tx: Tx) -> merchants.Created:
         return await merchants.create(
@@ -198,7 +198,7 @@ async def _rotate_secret(platform: Platform, given: argparse.Namespace) -> objec
 
 
 async def _rotate_certificate(platform: Platform, given: argparse.Namespace) -> object:
-    authority = open_authority(platform.settings)
+    authority = await open_authority(platform.settings, platform.database)
 
     async def work(tx: Tx) -> merchants.Credentials:
         merchant = await find_merchant(tx, given.merchant)

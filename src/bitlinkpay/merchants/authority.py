@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.merchants import certificates
 from bitlinkpay.merchants.certificates import PUBLISHED, ClientPair, Issuer, spki_of
-from bitlinkpay.merchants.model import PublishedKey
+from bitlinkpay.merchants.model import Fingerprint, PublishedKey
 from bitlinkpay.signer.files import folder_turn, make_private_folder, read_private, replace, write_new
 from bitlinkpay.wm.envelope import EnvelopeKey
 
@@ -48,6 +48,12 @@ class Authority:
         self.ca_pem = issuer.certificate.public_bytes(Encoding.PEM)
         self.public_key_pem = certificates.public_pem(envelope_key)
         self.envelope = EnvelopeKey(envelope_key)
+        self.fingerprint = Fingerprint(spki_of(issuer.key.public_key()), spki_of(envelope_key.public_key()))
+
+    @staticmethod
+    def is_made(folder: Path) -> bool:
+        """Say whether the folder holds the two keys that merchants' files depend on."""
+        return all((folder / name).exists() for name in ("ca.key", "envelope.key"))
 
     @classmethod
     def open(

@@ -135,6 +135,18 @@ class Merchant:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """SHA-256 of an authority's two public keys (SubjectPublicKeyInfo): what tells it from any other."""
+
+    ca: bytes
+    envelope: bytes
+
+    def __str__(self) -> str:
+        """Return the beginning of both, enough for people to compare."""
+        return f"{self.ca.hex()[:16]}/{self.envelope.hex()[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whose key a certificate carries. `is_revoked`: revoked, expired, or its merchant is no more."""
 

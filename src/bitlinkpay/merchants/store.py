@@ -9,7 +9,16 @@ import msgspec
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Row
 from bitlinkpay.db.pool import Tx
-from bitlinkpay.merchants.model import Certificate, Merchant, MerchantEvent, MerchantState, Note, Policy, WebhookSecret
+from bitlinkpay.merchants.model import (
+    Certificate,
+    Fingerprint,
+    Merchant,
+    MerchantEvent,
+    MerchantState,
+    Note,
+    Policy,
+    WebhookSecret,
+)
 
 CHANNEL: Final = "merchants"
 
@@ -251,3 +260,30 @@ async def list_secrets(tx: Tx, merchants: Sequence[MerchantId]) -> dict[Merchant
         secret = WebhookSecret(row["secret"], row["created_at"], row["expires_at"])
         found.setdefault(MerchantId(row["merchant_id"]), []).append(secret)
     return found
+
+
+async def find_authority(tx: Tx) -> Fingerprint | None:
+    """Return the fingerprint of the authority that counts."""
+    row = await tx.fetchrow("select ca_spki, envelope_spki from authorities order by number desc limit 1")
+    return None if row is None else Fingerprint(row["ca_spki"], row["envelope_spki"])
+
+
+async def insert_authority(tx: Tx, fingerprint: Fingerprint) -> None:
+    """Let an authority count from now on."""
+    await tx.execute(
+        """
+        insert into authorities (number, ca_spki, envelope_spki)
+        select coalesce(max(number), 0) + 1, $1, $2 from authorities
+        """,
+        fingerprint.ca,
+        fingerprint.envelope,
+    )
+
+
+async def insert_first_authority(tx: Tx, fingerprint: Fingerprint) -> None:
+    """Let an authority count if none does yet."""
+    await tx.execute(
+        "insert into authorities (number, ca_spki, envelope_spki) values (1, $1, $2) on conflict (number) do nothing",
+        fingerprint.ca,
+        fingerprint.envelope,
+    )
