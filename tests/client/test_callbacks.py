@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from bitlinkpay.client.callbacks import ACKNOWLEDGED, TOLERANCE, BadCallback, verify_callback
-from bitlinkpay.wm.answers import DepositCallback, callback_body
+from bitlinkpay.wm.answers import DepositCallback, WithdrawCallback, callback_body
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 OTHER_SECRET = "whsec_" + b64encode(bytes(32)).decode()
@@ -49,6 +49,13 @@ def refused(headers: dict[str, str], body: bytes = BODY, *, secret: str = SECRET
 
 def test_a_callback_signed_by_another_library_says_what_it_says():
     assert verify_callback(SECRET, signed(), BODY, now=NOW) == CONTENT
+
+
+def test_a_withdrawals_callback_says_what_it_says():
+    paid = WithdrawCallback("w-1", "0192" * 8, 1, 1, CONTENT.address, "", "cd" * 32, Decimal(4), Decimal("0.5"), Decimal("0.5"), 4, "Withdraw Success")  # fmt: skip
+    body = callback_body(paid)
+    assert verify_callback(SECRET, signed(body), body, now=NOW) == paid
+    assert "signature" in refused(signed(BODY), body)
 
 
 def test_a_secret_without_its_prefix_is_the_same_secret():

@@ -23,7 +23,7 @@ from bitlinkpay.wm.answers import (
 from bitlinkpay.wm.ids import DEPOSIT_STATUS_DESC, WITHDRAW_STATUS_DESC, DepositStatus, OuterCode, Route, WithdrawStatus
 from bitlinkpay.wm.reading import (
     StrangeAnswer,
-    read_deposit_callback,
+    read_callback,
     read_inner,
     read_order_created,
     read_order_detail,
@@ -159,7 +159,7 @@ def test_the_deposit_callback_has_the_documented_fields_and_reads_back() -> None
     body = callback_body(CALLBACK)
     names = "source_id chain_id coin_id address tag hash fiat_amount symbol exchange_rate amount service_fee order_id status status_desc"
     assert set(json.loads(body)) == set(names.split())
-    assert read_deposit_callback(body) == CALLBACK
+    assert read_callback(body) == CALLBACK
 
 
 def test_withdraw_answers_repeat_the_gas_fee_for_java() -> None:
@@ -198,6 +198,7 @@ def test_withdraw_answers_repeat_the_gas_fee_for_java() -> None:
     )
     names = "source_id order_id chain_id coin_id address tag hash amount gas_fee service_fee status status_desc"
     assert set(json.loads(callback_body(callback))) == set(names.split())
+    assert read_callback(callback_body(callback)) == callback
     assert set(content_json(WithdrawCreated(source_id="w", order_id="0"))) == {"source_id", "order_id"}
 
 
@@ -211,6 +212,25 @@ def test_withdraw_answers_repeat_the_gas_fee_for_java() -> None:
 def test_a_strange_outer_answer_is_said_to_be_strange(body: bytes) -> None:
     with pytest.raises(StrangeAnswer):
         read_outer(body)
+
+
+@pytest.mark.parametrize("gone", ["hash", "gas_fee", "order_id", "status"])
+def test_a_withdrawals_callback_without_a_field_is_strange(gone: str) -> None:
+    body = {
+        "source_id": "w",
+        "order_id": "0",
+        "chain_id": 1,
+        "coin_id": 1,
+        "address": "T",
+        "tag": "",
+        "hash": "h",
+        "amount": "4",
+    }
+    body |= {"gas_fee": "0.5", "service_fee": "0.5", "status": 4, "status_desc": "Withdraw Success"}
+    assert isinstance(read_callback(json.dumps(body).encode()), WithdrawCallback)
+    del body[gone]
+    with pytest.raises(StrangeAnswer, match="fiat_amount" if gone == "gas_fee" else gone):
+        read_callback(json.dumps(body).encode())
 
 
 def test_a_strange_content_is_said_to_be_strange() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from bitlinkpay.wm.answers import DepositCallback
-from bitlinkpay.wm.reading import read_deposit_callback
+from bitlinkpay.wm.answers import DepositCallback, WithdrawCallback
+from bitlinkpay.wm.reading import read_callback
 
 TOLERANCE: Final = timedelta(minutes=5)
 ACKNOWLEDGED: Final = b'{"code":0,"msg":"success"}'
@@ -20,8 +20,10 @@ class BadCallback(Exception):
     """The callback is not from the platform, or is a replay of an old one; do not act on it."""
 
 
-def verify_callback(secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> DepositCallback:
-    """Return what a deposit callback says, once its signature holds.
+def verify_callback(
+    secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime
+) -> DepositCallback | WithdrawCallback:
+    """Return what a callback says, once its signature holds.
 
     Args:
         secret: `whsec_…`, as `bitlinkpay merchant create` printed it.
@@ -43,4 +45,4 @@ def verify_callback(secret: str, headers: Mapping[str, str], body: bytes, *, now
     marks = headers.get("webhook-signature", "").encode(errors="replace").split()
     if not any(hmac.compare_digest(expected, mark) for mark in marks):
         raise BadCallback("no signature matches the secret")
-    return read_deposit_callback(body)
+    return read_callback(body)

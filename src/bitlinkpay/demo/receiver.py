@@ -2,20 +2,25 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from bitlinkpay.client.callbacks import ACKNOWLEDGED, BadCallback, verify_callback
-from bitlinkpay.wm.answers import DepositCallback
+from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.wm.answers import DepositCallback, WithdrawCallback
+
+_WAIT_S: Final = 60
+_Body = TypeVar("_Body")
 
 
 class Receiver:
-    """Listens on a free loopback port; `received` holds the callbacks whose signature was right."""
+    """Listens on a free loopback port and keeps the callbacks whose signature was right."""
 
     def __init__(self) -> None:
         self.secret = ""
-        self.received: asyncio.Queue[DepositCallback] = asyncio.Queue()
-        self.refused = 0
+        self._deposits: asyncio.Queue[DepositCallback] = asyncio.Queue()
+        self._withdrawals: asyncio.Queue[WithdrawCallback] = asyncio.Queue()
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -34,12 +39,30 @@ class Receiver:
         if self._runner:
             await self._runner.cleanup()
 
+    async def next_deposit(self) -> DepositCallback:
+        """Wait for an order's callback. Raises Unavailable after a minute."""
+        return await _next(self._deposits)
+
+    async def next_withdrawal(self) -> WithdrawCallback:
+        """Wait for a withdrawal's callback. Raises Unavailable after a minute."""
+        return await _next(self._withdrawals)
+
     async def _answer(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             callback = verify_callback(self.secret, headers, await request.read(), now=datetime.now(UTC))
         except BadCallback as problem:
-            self.refused += 1
             return web.json_response({"code": 1, "msg": str(problem)})
-        await self.received.put(callback)
+        if isinstance(callback, WithdrawCallback):
+            await self._withdrawals.put(callback)
+        else:
+            await self._deposits.put(callback)
         return web.Response(body=ACKNOWLEDGED, content_type="application/json")
+
+
+async def _next(queue: asyncio.Queue[_Body]) -> _Body:
+    try:
+        async with asyncio.timeout(_WAIT_S):
+            return await queue.get()
+    except TimeoutError:
+        raise Unavailable(f"no callback came within {_WAIT_S} s; see serve.log") from None

@@ -1,9 +1,6 @@
 """The steps of the demo, all through the doors that merchants and operators use: no short cut into the database."""
 
 import asyncio
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,26 +12,33 @@ from typing import Final
 import msgspec
 
 from bitlinkpay.client.wm import KeyFiles, WmClient
-from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.demo.deployment import Demo, Server
 from bitlinkpay.demo.receiver import Receiver
-from bitlinkpay.wm.answers import DepositCallback, OrderCreated
-from bitlinkpay.wm.bodies import CreateOrder
+from bitlinkpay.wm.answers import OrderCreated
+from bitlinkpay.wm.bodies import CreateOrder, Withdraw
 
-_WAIT_S: Final = 60
 _FIAT: Final = Decimal("72.00")
-_EXPECTED_NET: Final = "9.97"
-_PORTS: Final = (8443, 8080)
+_PAID_OUT: Final = Decimal(4)
+_CREDITED: Final = Decimal("9.97")
+_TRON, _USDT = 1, 1
+_LIQUIDITY: Final = {"usdt-tron": "100", "trx-tron": "1000"}
+_RECIPIENT: Final = "TXYZopYRdj2D9XRtbG411XZZ3kM5VkAeBf"
 
 
-class _Merchant(msgspec.Struct):
+class _Made(msgspec.Struct):
     broker: str
     webhook_secret: str
     files: dict[str, str]
 
 
+class _Unclaimed(msgspec.Struct):
+    id: str
+
+
 class _Balance(msgspec.Struct):
     asset: str
     available: str
+    reserved: str
 
 
 class _Check(msgspec.Struct):
@@ -49,36 +53,12 @@ class _Books(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Demo:
-    """One run in one data folder."""
+class Shop:
+    """The merchant: its system's client, its callback endpoint."""
 
-    folder: Path
-    started: float
-    step: int = 0
-
-    def say(self, text: str, *details: str) -> None:
-        """Print a numbered step with the time since the start."""
-        self.step += 1
-        print(f"\n{self.step:2}. {text}   [{time.monotonic() - self.started:.1f} s]")
-        for detail in details:
-            print(f"      {detail}")
-        sys.stdout.flush()
-
-    def command(self, *words: str) -> bytes:
-        """Run one `bitlinkpay` command and return what it printed.
-
-        Raises:
-            Unavailable: it failed; its own message stands on stderr.
-        """
-        print(f"      $ bitlinkpay {' '.join(words)}")
-        done = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(self.folder)],
-            stdout=subprocess.PIPE,
-            check=False,
-        )
-        if done.returncode:
-            raise Unavailable(f"`bitlinkpay {words[0]}` failed")
-        return done.stdout
+    broker: str
+    client: WmClient
+    receiver: Receiver
 
 
 async def show(folder: Path, *, stays: bool) -> bool:
@@ -89,81 +69,68 @@ async def show(folder: Path, *, stays: bool) -> bool:
         stays: keep everything running until interrupted.
     """
     demo = Demo(folder, time.monotonic())
-    wm_port, web_port = (_free_port(port) for port in _PORTS)
     demo.say("Starting a sandbox: PostgreSQL, signer, worker, API, eight simulated networks")
-    server = _start(folder, wm_port, web_port)
-    receiver = Receiver()
+    server, receiver = Server(folder), Receiver()
     try:
-        urls = _await_ready(server)
+        urls = server.await_ready()
         for name, url in urls.items():
             print(f"      {name:4} {url}")
-        held = await _pay_an_order(demo, urls["wm"], receiver, await receiver.start())
+        made = await _make_merchant(demo, receiver)
+        files = KeyFiles(**{kind: Path(path) for kind, path in made.files.items()})
+        async with WmClient.of_files(urls["wm"], made.broker, files) as client:
+            held = await _follow_the_money(demo, Shop(made.broker, client, receiver))
         if stays and held:
             await _stay(demo)
         return held
     finally:
         await receiver.stop()
-        server.send_signal(signal.SIGTERM)
-        server.wait(_WAIT_S)
+        server.stop()
 
 
-def _start(folder: Path, wm_port: int, web_port: int) -> subprocess.Popen[str]:
-    words = ["serve", "--mode", "sandbox", "--wm-port", str(wm_port), "--web-port", str(web_port)]
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "serve.log").open("w"),
-        text=True,
-    )
-
-
-def _await_ready(server: subprocess.Popen[str]) -> dict[str, str]:
-    urls: dict[str, str] = {}
-    assert server.stdout is not None
-    for line in server.stdout:
-        if line.strip() == "ready":
-            return urls
-        name, _, url = line.strip().partition(" ")
-        urls[name] = url
-    raise Unavailable("the platform did not start; see serve.log in its folder")
-
-
-async def _pay_an_order(demo: Demo, wm_url: str, receiver: Receiver, callback_url: str) -> bool:
+async def _make_merchant(demo: Demo, receiver: Receiver) -> _Made:
     demo.say("A merchant is made: broker id, client certificate, envelope key, webhook secret")
-    printed = demo.command(
-        "merchant",
-        "create",
-        "Corner Shop",
-        "--out",
-        str(demo.folder / "shop"),
-        "--callback-url",
-        callback_url,
-        "--json",
-    )
-    merchant = msgspec.json.decode(printed, type=_Merchant)
-    receiver.secret = merchant.webhook_secret
-    print(f"      broker {merchant.broker}")
-    order = await _create(demo, wm_url, merchant)
+    where = ["--out", str(demo.folder / "shop"), "--callback-url", await receiver.start()]
+    made = demo.command(_Made, "merchant", "create", "Corner Shop", *where)
+    receiver.secret = made.webhook_secret
+    print(f"      broker {made.broker}")
+    return made
+
+
+async def _follow_the_money(demo: Demo, shop: Shop) -> bool:
+    is_paid = await _pay_an_order(demo, shop)
+    _fund_the_hot_wallet(demo)
+    charged = await _pay_out(demo, shop)
+    (balance,) = _balances(demo, shop)
+    books = demo.command(_Books, "ledger", "check")
+    demo.say("The books", *(f"{'✓' if check.ok else '✗'} {check.detail}" for check in books.checks))
+    is_right = Decimal(balance.available) == _CREDITED - charged and not Decimal(balance.reserved)
+    held = is_paid and charged > 0 and is_right and books.ok
+    print(f"\n{'All of it held.' if held else 'SOMETHING DID NOT HOLD.'}")
+    return held
+
+
+async def _pay_an_order(demo: Demo, shop: Shop) -> bool:
+    order = await _create(demo, shop)
     demo.say("The payer opens the page", order.url)
     demo.say("The payer sends exactly the asked amount on the simulated TRON network; blocks come every 3 seconds")
-    demo.command("sandbox", "pay", order.source_id, "--json")
-    callback = await _await_callback(receiver)
-    demo.say("The merchant's endpoint received the callback and its signature holds", *_lines(callback))
-    return _check(demo, merchant, callback)
+    demo.command(dict[str, str], "sandbox", "pay", order.source_id)
+    callback = await shop.receiver.next_deposit()
+    names = ("source_id", "status", "status_desc", "amount", "service_fee", "address", "hash")
+    demo.say("The merchant's endpoint received the callback and its signature holds", *_lines(callback, names))
+    (balance,) = _balances(demo, shop)
+    return callback.status_desc == "Order Success" and Decimal(balance.available) == _CREDITED
 
 
-async def _create(demo: Demo, wm_url: str, merchant: _Merchant) -> OrderCreated:
-    files = KeyFiles(**{kind: Path(path) for kind, path in merchant.files.items()})
+async def _create(demo: Demo, shop: Shop) -> OrderCreated:
     request = CreateOrder(
         source_id=f"order-{time.time_ns()}",
-        chain_id=1,
-        coin_id=1,
+        chain_id=_TRON,
+        coin_id=_USDT,
         fiat_amount=_FIAT,
         symbol="USDT/CNY",
         lang="en",
     )
-    async with WmClient.of_files(wm_url, merchant.broker, files) as client:
-        order = await client.create_order(request)
+    order = await shop.client.create_order(request)
     demo.say(
         "The shop's system creates an order through mutual TLS and the encrypted envelope",
         f"{order.fiat_amount} CNY at {order.exchange_rate} → {order.amount} USDT, fee {order.service_fee}",
@@ -171,47 +138,38 @@ async def _create(demo: Demo, wm_url: str, merchant: _Merchant) -> OrderCreated:
     return order
 
 
-async def _await_callback(receiver: Receiver) -> DepositCallback:
-    try:
-        async with asyncio.timeout(_WAIT_S):
-            return await receiver.received.get()
-    except TimeoutError:
-        raise Unavailable(f"no callback came within {_WAIT_S} s; see serve.log") from None
+def _fund_the_hot_wallet(demo: Demo) -> None:
+    demo.say("The operator puts the company's own money into the wallet that pays on TRON: liquidity, and TRX for gas")
+    for asset, amount in _LIQUIDITY.items():
+        demo.command(dict[str, str], "sandbox", "fund", asset, amount)
+    while len(demo.ask(list[_Unclaimed], "treasury", "unclaimed")) < len(_LIQUIDITY):
+        time.sleep(1)
+    for one in demo.command(list[_Unclaimed], "treasury", "unclaimed"):
+        demo.command(dict[str, str], "treasury", "claim", one.id)
 
 
-def _lines(callback: DepositCallback) -> Sequence[str]:
-    return [
-        f"{name:12} {getattr(callback, name)}"
-        for name in ("source_id", "status", "status_desc", "amount", "service_fee", "address", "hash")
-    ]
+async def _pay_out(demo: Demo, shop: Shop) -> Decimal:
+    """Pay a third party out of the merchant's balance; return what it cost the merchant, 0 if it failed."""
+    request = Withdraw(f"withdraw-{time.time_ns()}", _TRON, _USDT, _RECIPIENT, _PAID_OUT)
+    await shop.client.withdraw(request)
+    demo.say(f"The shop's system asks for a withdrawal of {_PAID_OUT} USDT to one of its customers", _RECIPIENT)
+    callback = await shop.receiver.next_withdrawal()
+    names = ("source_id", "status", "status_desc", "amount", "gas_fee", "address", "hash")
+    demo.say("It is signed, sent, final, and called back", *_lines(callback, names))
+    return callback.amount + callback.gas_fee if callback.status_desc == "Withdraw Success" else Decimal(0)
 
 
-def _check(demo: Demo, merchant: _Merchant, callback: DepositCallback) -> bool:
-    balances = msgspec.json.decode(demo.command("balance", merchant.broker, "--json"), type=list[_Balance])
+def _balances(demo: Demo, shop: Shop) -> Sequence[_Balance]:
+    balances = demo.command(list[_Balance], "balance", shop.broker)
     demo.say("The merchant's balance", *(f"{balance.available} {balance.asset}" for balance in balances))
-    books = msgspec.json.decode(demo.command("ledger", "check", "--json"), type=_Books)
-    demo.say("The books", *(f"{'✓' if check.ok else '✗'} {check.detail}" for check in books.checks))
-    is_paid = callback.status_desc == "Order Success"
-    is_credited = [balance.available for balance in balances] == [_EXPECTED_NET]
-    held = is_paid and is_credited and books.ok
-    print(f"\n{'All of it held.' if held else 'SOMETHING DID NOT HOLD.'}")
-    return held
+    return balances
+
+
+def _lines(callback: object, names: Sequence[str]) -> Sequence[str]:
+    return [f"{name:12} {getattr(callback, name)}" for name in names]
 
 
 async def _stay(demo: Demo) -> None:
     print(f"\nStill running for a look; stop with Ctrl-C. Try:  bitlinkpay chains status --data-dir {demo.folder}")
     sys.stdout.flush()
     await asyncio.Event().wait()
-
-
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            free: int = probe.getsockname()[1]
-            return free
-    raise Unavailable("no free port on 127.0.0.1")

@@ -13,6 +13,7 @@ from bitlinkpay.wm.answers import (
     OrderCreated,
     OrderDetail,
     PreOrderCreated,
+    WithdrawCallback,
     WithdrawCreated,
     WithdrawDetail,
 )
@@ -133,9 +134,30 @@ def read_withdraw_detail(data: JsonValue) -> WithdrawDetail:
     )
 
 
-def read_deposit_callback(body: bytes) -> DepositCallback:
-    """Read the body of a deposit callback. Raises as `read_order_created`."""
-    content = _Content(_object(body))
+def read_callback(body: bytes) -> DepositCallback | WithdrawCallback:
+    """Read the body of a callback; only a withdrawal's has a `gas_fee`. Raises as `read_order_created`."""
+    found = _object(body)
+    return _read_withdraw_callback(_Content(found)) if "gas_fee" in found else _read_deposit_callback(_Content(found))
+
+
+def _read_withdraw_callback(content: "_Content") -> WithdrawCallback:
+    return WithdrawCallback(
+        source_id=content.text("source_id"),
+        order_id=content.text("order_id"),
+        chain_id=content.integer("chain_id"),
+        coin_id=content.integer("coin_id"),
+        address=content.text("address"),
+        tag=content.text("tag"),
+        hash=content.text("hash"),
+        amount=content.decimal("amount"),
+        gas_fee=content.decimal("gas_fee"),
+        service_fee=content.decimal("service_fee"),
+        status=content.integer("status"),
+        status_desc=content.text("status_desc"),
+    )
+
+
+def _read_deposit_callback(content: "_Content") -> DepositCallback:
     return DepositCallback(
         source_id=content.text("source_id"),
         chain_id=content.integer("chain_id"),
