@@ -11,7 +11,7 @@ from tests.flows.faults import AnsweringChain
 from tests.flows.harness import World
 from tests.flows.test_crash import free_lease
 
-from bitlinkpay.chains.base import Arrival, Block
+from bitlinkpay.chains.base import Arrival, Block, ChainError
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Lease, LostLease
@@ -85,13 +85,18 @@ async def test_two_watchers_that_steal_the_lease_from_each_other_harm_nobody(wor
         for _ in range(4):
             await free_lease(world)
             results = await asyncio.gather(*[watcher.step() for watcher in pair], return_exceptions=True)
-            assert not [result for result in results if isinstance(result, BaseException)]
+            assert not [result for result in results if isinstance(result, BaseException) and not _is_outrun(result)]
         await world.check()
     world.watchers["tron"] = world.build_watcher(world.chain("tron"))
     await free_lease(world)
     await world.finalize("tron")
     assert [await world.state(order) for order in orders] == ["paid"] * 6
     assert [len(world.inbox.about(order)) for order in orders] == [1] * 6
+
+
+def _is_outrun(result: BaseException) -> bool:
+    """The other one took the fork back between two of its questions: it does nothing, and asks again at its next step."""
+    return isinstance(result, ChainError) and "no other block stands in place of the final one" in str(result)
 
 
 async def test_blocks_read_under_a_lease_that_was_lost_meanwhile_are_thrown_away(world: World):
