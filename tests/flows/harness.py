@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from uuid import uuid4
 
 from tests.support.clock import ManualClock
+from tests.support.sealing import SEALER
 
 from bitlinkpay.app.platform import check_books
 from bitlinkpay.chains.base import Chain
@@ -23,6 +25,7 @@ from bitlinkpay.core.assets import Asset, Family, Network
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import DepositId, MerchantId, new_uuid7
 from bitlinkpay.core.money import to_units
+from bitlinkpay.core.sealing import Purpose
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.assets.service import AssetGuard, Holds
@@ -163,7 +166,7 @@ class World:
     async def start(
         cls, database: Database, clock: ManualClock, ring: KeyRing, *, pace: Pace = Pace.AT_SIGHT, **terms: object
     ) -> "World":
-        sandbox, inbox = Sandbox(REGISTRY), Inbox()
+        sandbox, inbox, secrets = Sandbox(REGISTRY), Inbox(), partial(merchants.webhook_secrets, sealer=SEALER)
         async with database.transaction() as tx:
             await wallets.import_keyring(tx, ring)
             await sandbox.prepare(tx, clock.now())
@@ -177,7 +180,7 @@ class World:
             merchant=make_merchant(clock, **terms),
             lists=Lists(),
             inbox=inbox,
-            relay=Relay(database, inbox, merchants.webhook_secrets, clock=clock, jitter=lambda: 0),
+            relay=Relay(database, inbox, secrets, clock=clock, jitter=lambda: 0),
             pace=pace,
         )
         await world.add(world.merchant)
@@ -202,8 +205,8 @@ class World:
     async def add(self, merchant: Merchant) -> Merchant:
         async with self.database.transaction() as tx:
             await merchants_store.insert(tx, merchant)
-            secret = WebhookSecret(new_secret(), self.clock.now(), None)
-            await merchants_store.insert_secret(tx, merchant.merchant_id, secret)
+            secret = SEALER.seal(new_secret().encode(), purpose=Purpose.WEBHOOK_SECRET, owner=merchant.merchant_id)
+            await merchants_store.insert_secret(tx, merchant.merchant_id, WebhookSecret(secret, self.clock.now(), None))
         return merchant
 
     async def another(self, **terms: object) -> Merchant:

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.support.sealing import SEALER
 
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants import service
@@ -30,7 +31,7 @@ def authority(authority_folder: Path) -> Authority:
 @pytest.fixture
 async def created(database: Database, authority: Authority) -> Created:
     async with database.transaction() as tx:
-        return await service.create(tx, authority, "Tea House", now=NOW, callback_url="https://tea.example/cb")
+        return await service.create(tx, authority, SEALER, "Tea House", now=NOW, callback_url="https://tea.example/cb")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from tests.merchants.conftest import NOW
 from tests.support.clock import ManualClock
+from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database, Limits, Tx
@@ -85,7 +86,7 @@ async def test_API_02_the_certificate_decides_who_asks(
 ) -> None:
     """The name in `w-broker` is compared with what this returns; it never leads to another merchant."""
     async with database.transaction() as tx:
-        other = await service.create(tx, authority, "Coffee", now=NOW)
+        other = await service.create(tx, authority, SEALER, "Coffee", now=NOW)
     found = await directory.find_by_spki(created.credentials.spki)
     assert found is not None
     assert found.merchant.broker == created.merchant.broker != other.merchant.broker
@@ -282,7 +283,7 @@ async def test_one_merchants_change_leaves_the_others_in_memory(
     directory: Directory, database: Database, authority: Authority, created: Created
 ) -> None:
     async with database.transaction() as tx:
-        other = await service.create(tx, authority, "Coffee", now=NOW)
+        other = await service.create(tx, authority, SEALER, "Coffee", now=NOW)
     for one in (created, other):
         await directory.find_by_spki(one.credentials.spki)
         await directory.find_by_broker(one.merchant.broker)

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from tests.merchants.conftest import NOW
 from tests.support.clock import ManualClock
+from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Conflict, Invalid, NotFound
 from bitlinkpay.db.pool import Database, Tx
@@ -74,7 +75,7 @@ class Life:
         await service.resume(tx, self.key, now=self.now)
 
     async def rotate_secret(self, tx: Tx) -> None:
-        await service.rotate_webhook_secret(tx, self.key, now=self.now)
+        await service.rotate_webhook_secret(tx, SEALER, self.key, now=self.now)
 
     async def certify(self, tx: Tx) -> None:
         """Stand in for `issue_certificate` without the cost of an RSA key: the same row, the same limit."""
@@ -164,7 +165,7 @@ ENDED: list[Callable[[Tx, Life], Awaitable[object]]] = [
     lambda tx, life: service.issue_certificate(tx, life.authority, life.key, now=NOW),
     lambda tx, life: service.rotate_certificates(tx, life.authority, life.key, now=NOW),
     lambda tx, life: service.revoke_certificate(tx, life.key, life.created.credentials.spki, now=NOW),
-    lambda tx, life: service.rotate_webhook_secret(tx, life.key, now=NOW),
+    lambda tx, life: service.rotate_webhook_secret(tx, SEALER, life.key, now=NOW),
 ]
 
 
@@ -180,4 +181,4 @@ async def test_nothing_can_be_done_to_a_merchant_that_ended(
                 await attempt(tx, life)
     async with database.reader() as tx:
         assert (await service.list_events(tx, life.key))[-1].event is E.REVOKED
-        assert await service.webhook_secrets(tx, [life.key])  # what is still owed to it is still signed
+        assert await service.webhook_secrets(tx, [life.key], sealer=SEALER)  # what is still owed to it is still signed

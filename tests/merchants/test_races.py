@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.merchants.conftest import NOW
+from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Conflict
 from bitlinkpay.db.pool import Database, Tx
@@ -80,11 +81,11 @@ async def test_changes_of_different_terms_are_all_kept(database: Database, creat
 
 async def test_WHK_12_rotations_at_once_lose_no_secret_and_pass_no_limit(database: Database, created: Created) -> None:
     key = created.merchant.merchant_id
-    outcomes = await at_once(database, [lambda tx: service.rotate_webhook_secret(tx, key, now=NOW)] * 7)
+    outcomes = await at_once(database, [lambda tx: service.rotate_webhook_secret(tx, SEALER, key, now=NOW)] * 7)
     made = {outcome for outcome in outcomes if isinstance(outcome, str)}
     assert sum(isinstance(outcome, TooMany) for outcome in outcomes) == 7 - len(made)
     async with database.reader() as tx:
-        live = (await service.webhook_secrets(tx, [key]))[key]
+        live = (await service.webhook_secrets(tx, [key], sealer=SEALER))[key]
     assert set(live) == made | {created.webhook_secret}
     assert len(live) == service.MOST_SECRETS
 
@@ -137,7 +138,7 @@ async def test_API_05_under_load_nobody_is_let_in_after_the_notification(
 
 
 async def test_creating_many_at_once_gives_each_its_own_name_and_key(database: Database, authority: Authority) -> None:
-    outcomes = await at_once(database, [lambda tx: service.create(tx, authority, "Tea", now=NOW)] * 5)
+    outcomes = await at_once(database, [lambda tx: service.create(tx, authority, SEALER, "Tea", now=NOW)] * 5)
     created = [outcome for outcome in outcomes if isinstance(outcome, Created)]
     assert len(created) == 5
     assert len({one.merchant.broker for one in created}) == 5

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from standardwebhooks import Webhook
 from tests.merchants.conftest import NOW
+from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import MerchantId, new_uuid7
@@ -25,6 +26,7 @@ from bitlinkpay.merchants.model import (
     MerchantState,
     Policy,
     TooMany,
+    WebhookSecret,
 )
 from bitlinkpay.merchants.service import Created
 
@@ -52,7 +54,7 @@ async def test_create_gives_everything_an_sdk_needs(database: Database, authorit
     async with database.reader() as tx:
         assert await service.get(tx, merchant.merchant_id) == merchant
         assert await service.find_by_broker(tx, merchant.broker) == merchant
-        assert await service.webhook_secrets(tx, [merchant.merchant_id]) == {
+        assert await service.webhook_secrets(tx, [merchant.merchant_id], sealer=SEALER) == {
             merchant.merchant_id: [created.webhook_secret]
         }
     assert await events_of(database, merchant.merchant_id) == [E.CREATED, E.CERTIFICATE_ISSUED]
@@ -72,7 +74,7 @@ async def test_nothing_secret_is_kept_or_shown(database: Database, created: Crea
 async def test_bad_terms_make_no_merchant(database: Database, authority: Authority) -> None:
     with pytest.raises(Invalid) as caught:
         async with database.transaction() as tx:
-            await service.create(tx, authority, "Tea", now=NOW, pricing_currency="cny")
+            await service.create(tx, authority, SEALER, "Tea", now=NOW, pricing_currency="cny")
     assert caught.value.param == "pricing_currency"
     async with database.reader() as tx:
         assert await service.list_merchants(tx) == []
@@ -89,7 +91,7 @@ async def test_unknown_merchants(database: Database) -> None:
 
 async def test_pages_follow_creation(database: Database, authority: Authority) -> None:
     async with database.transaction() as tx:
-        made = [(await service.create(tx, authority, f"M{n}", now=NOW)).merchant for n in range(3)]
+        made = [(await service.create(tx, authority, SEALER, f"M{n}", now=NOW)).merchant for n in range(3)]
         assert await service.list_merchants(tx) == made
         assert await service.list_merchants(tx, limit=2) == made[:2]
         assert await service.list_merchants(tx, after=made[0].merchant_id) == made[1:]
@@ -187,7 +189,7 @@ async def test_suspend_resume_revoke(database: Database, created: Created) -> No
         with pytest.raises(MerchantConflict, match="revoked"):
             await service.set_fee(tx, key, 1, now=LATER)
         with pytest.raises(MerchantConflict):
-            await service.rotate_webhook_secret(tx, key, now=LATER)
+            await service.rotate_webhook_secret(tx, SEALER, key, now=LATER)
     assert (await events_of(database, key))[2:] == [E.SUSPENDED, E.RESUMED, E.REVOKED]
 
 
@@ -267,7 +269,7 @@ async def test_API_31_another_merchants_certificate_reads_as_missing(
     database: Database, authority: Authority, created: Created
 ) -> None:
     async with database.transaction() as tx:
-        other = await service.create(tx, authority, "Coffee", now=NOW)
+        other = await service.create(tx, authority, SEALER, "Coffee", now=NOW)
         words = []
         for spki in (created.credentials.spki, b"\x00" * 32):
             with pytest.raises(CertificateNotFound) as caught:
@@ -281,7 +283,7 @@ async def test_API_31_another_merchants_certificate_reads_as_missing(
 
 async def test_one_key_identifies_one_merchant(database: Database, authority: Authority, created: Created) -> None:
     async with database.transaction() as tx:
-        other = await service.create(tx, authority, "Coffee", now=NOW)
+        other = await service.create(tx, authority, SEALER, "Coffee", now=NOW)
         held = (await service.list_certificates(tx, created.merchant.merchant_id))[0]
     with pytest.raises(asyncpg.UniqueViolationError):
         async with database.transaction() as tx:
@@ -291,33 +293,35 @@ async def test_one_key_identifies_one_merchant(database: Database, authority: Au
 async def test_WHK_12_during_a_rotation_both_secrets_sign(database: Database, created: Created) -> None:
     key = created.merchant.merchant_id
     async with database.transaction() as tx:
-        fresh = await service.rotate_webhook_secret(tx, key, now=NOW, overlap=timedelta(hours=24))
+        fresh = await service.rotate_webhook_secret(tx, SEALER, key, now=NOW, overlap=timedelta(hours=24))
     async with database.reader() as tx:
-        assert await service.webhook_secrets(tx, [key]) == {key: [fresh, created.webhook_secret]}
+        assert await service.webhook_secrets(tx, [key], sealer=SEALER) == {key: [fresh, created.webhook_secret]}
     assert (await events_of(database, key))[-1] is E.SECRET_ROTATED
 
 
 async def test_WHK_12_after_the_overlap_only_the_new_secret_signs(database: Database, created: Created) -> None:
     key = created.merchant.merchant_id
     async with database.transaction() as tx:
-        fresh = await service.rotate_webhook_secret(tx, key, now=NOW, overlap=timedelta(hours=-1))
+        fresh = await service.rotate_webhook_secret(tx, SEALER, key, now=NOW, overlap=timedelta(hours=-1))
     async with database.reader() as tx:
-        assert await service.webhook_secrets(tx, [key]) == {key: [fresh]}
+        assert await service.webhook_secrets(tx, [key], sealer=SEALER) == {key: [fresh]}
 
 
 async def test_secrets_are_limited_and_per_merchant(database: Database, authority: Authority, created: Created) -> None:
     key = created.merchant.merchant_id
     async with database.transaction() as tx:
-        other = await service.create(tx, authority, "Coffee", now=NOW)
-        made = [await service.rotate_webhook_secret(tx, key, now=NOW + timedelta(seconds=n)) for n in range(4)]
+        other = await service.create(tx, authority, SEALER, "Coffee", now=NOW)
+        made = [await service.rotate_webhook_secret(tx, SEALER, key, now=NOW + timedelta(seconds=n)) for n in range(4)]
     async with database.transaction() as tx:
-        both = await service.webhook_secrets(tx, [key, other.merchant.merchant_id, MerchantId(new_uuid7())])
+        both = await service.webhook_secrets(
+            tx, [key, other.merchant.merchant_id, MerchantId(new_uuid7())], sealer=SEALER
+        )
         assert both == {
             key: [*reversed(made), created.webhook_secret],
             other.merchant.merchant_id: [other.webhook_secret],
         }
         with pytest.raises(TooMany, match="5 webhook secrets"):
-            await service.rotate_webhook_secret(tx, key, now=NOW)
+            await service.rotate_webhook_secret(tx, SEALER, key, now=NOW)
 
 
 async def test_the_database_refuses_rows_that_make_no_sense(database: Database, created: Created) -> None:
@@ -331,7 +335,7 @@ async def test_the_database_refuses_rows_that_make_no_sense(database: Database, 
                 await tx.execute(f"update merchants set {change} where merchant_id = $1", key)
     with pytest.raises(asyncpg.UniqueViolationError):
         async with database.transaction() as tx:
-            await store.insert_secret(tx, key, service._new_secret(NOW))
+            await store.insert_secret(tx, key, WebhookSecret(bytes([1]), NOW, None))
 
 
 async def test_a_stale_state_is_not_written(database: Database, created: Created) -> None:

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.support.clock import ManualClock
+from tests.support.sealing import SEALER
 from tests.webhooks.conftest import Desk
 from tests.webhooks.receiver import SUCCESS, Hit, open_raw, open_receiver, status
 
@@ -266,7 +268,7 @@ async def test_WHK_12_a_rotation_by_the_merchants_service_loses_no_callback(
     now = datetime.now(UTC)
     authority = Authority.open(tmp_path / "keys", ["localhost"], now=now)
     async with database.transaction() as tx:
-        created = await merchants.create(tx, authority, "Tea House", now=now)
+        created = await merchants.create(tx, authority, SEALER, "Tea House", now=now)
     merchant = MerchantId(created.merchant.merchant_id)
     receiver = await desk.receiver()
     sender = Sender(sandbox_policy())
@@ -275,7 +277,7 @@ async def test_WHK_12_a_rotation_by_the_merchants_service_loses_no_callback(
     async def send() -> Hit:
         await desk.enqueue(desk.new(receiver.url, merchant=merchant, at=now))
         before = len(receiver.hits)
-        relay = Relay(database, sender, merchants.webhook_secrets, clock=ManualClock(now))
+        relay = Relay(database, sender, partial(merchants.webhook_secrets, sealer=SEALER), clock=ManualClock(now))
         assert await relay.run_once() == 1
         assert len(receiver.hits) == before + 1
         return receiver.hits[-1]
@@ -283,7 +285,7 @@ async def test_WHK_12_a_rotation_by_the_merchants_service_loses_no_callback(
     first = await send()
     assert Webhook(created.webhook_secret).verify(first.body, first.headers)
     async with database.transaction() as tx:
-        fresh = await merchants.rotate_webhook_secret(tx, merchant, now=now, overlap=timedelta(hours=1))
+        fresh = await merchants.rotate_webhook_secret(tx, SEALER, merchant, now=now, overlap=timedelta(hours=1))
     during = await send()
     assert Webhook(created.webhook_secret).verify(during.body, during.headers)
     assert Webhook(fresh).verify(during.body, during.headers)

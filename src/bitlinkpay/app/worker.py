@@ -12,11 +12,13 @@ from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks
 from bitlinkpay.app.paying import lanes_of, providers_of
 from bitlinkpay.app.platform import Platform, check_books, enroll, following, open_platform
+from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
 from bitlinkpay.connection import connect
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock
+from bitlinkpay.core.sealing import Sealer
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.merchants import service as merchants
@@ -54,14 +56,16 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
 
     Raises:
         Unavailable: the database or the signer did not answer at the start.
+        SealingKeyElsewhere: this host cannot read the secrets that sign callbacks.
     """
     await _prepare(settings)
     async with open_platform(settings) as platform:
+        sealer = await open_sealer(settings, platform.database)
         chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
         sender = Sender(platform.urls)
         try:
             async with TaskGroup() as group:
-                tasks = [group.create_task(loop) for loop in _loops(platform, chains, sender)]
+                tasks = [group.create_task(loop) for loop in _loops(platform, chains, sender, sealer)]
                 settle_memory()
                 on_ready()
                 await until_told()
@@ -86,8 +90,11 @@ async def _prepare(settings: Settings) -> None:
         await database.close()
 
 
-def _loops(platform: Platform, chains: Mapping[str, Chain], sender: Sender) -> list[Coroutine[object, object, None]]:
-    relay = Relay(platform.database, sender, merchants.webhook_secrets, clock=platform.clock)
+def _loops(
+    platform: Platform, chains: Mapping[str, Chain], sender: Sender, sealer: Sealer
+) -> list[Coroutine[object, object, None]]:
+    secrets = partial(merchants.webhook_secrets, sealer=sealer)
+    relay = Relay(platform.database, sender, secrets, clock=platform.clock)
     screener = Screening(providers_of(platform), platform.clock)
     guards = {name: guard for name, chain in chains.items() if (guard := _guard(platform, chain))}
     watchers = [_watch(platform, chain, screener, guards.get(name)) for name, chain in chains.items()]

@@ -20,7 +20,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "signer": ("signer", "init | backup | restore | status | policy | audit | serve: the holder of the keys"),
         "approve": ("approve", "let a payment through that is above the signer's caps"),
         "migrate": ("migrate", "bring the database schema up to this release"),
-        "authority": ("authority", "show | adopt: whose CA and envelope key count"),
+        "authority": ("authority", "show | adopt: whose CA, envelope key and sealing key count"),
         "merchant": ("merchant", "create | show | list | revoke | set-fee | set-policy | rotate-secret"),
         "order": ("order", "show an order by order id or source id"),
         "payout": ("payout", "list | show | approve | reject payouts, stop | start | stops"),

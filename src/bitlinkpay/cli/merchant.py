@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from bitlinkpay.app.platform import Platform, open_authority, open_platform
+from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
@@ -107,11 +108,13 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
 async def _create(platform: Platform, given: argparse.Namespace) -> object:
     callback_url = check_url(given.callback_url, platform.urls) if given.callback_url else ""
     authority = await open_authority(platform.settings, platform.database)
+    sealer = await open_sealer(platform.settings, platform.database)
 
     async def work(tx: Tx) -> merchants.Created:
         return await merchants.create(
             tx,
             authority,
+            sealer,
             given.name,
             now=_WALL.now(),
             callback_url=callback_url,
@@ -190,9 +193,11 @@ async def _end(platform: Platform, given: argparse.Namespace) -> object:
 
 
 async def _rotate_secret(platform: Platform, given: argparse.Namespace) -> object:
+    sealer = await open_sealer(platform.settings, platform.database)
+
     async def work(tx: Tx) -> str:
         merchant = await find_merchant(tx, given.merchant)
-        return await merchants.rotate_webhook_secret(tx, merchant.merchant_id, now=_WALL.now())
+        return await merchants.rotate_webhook_secret(tx, sealer, merchant.merchant_id, now=_WALL.now())
 
     return {"webhook_secret": await platform.database.unit(work)}
 

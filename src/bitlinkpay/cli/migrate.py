@@ -1,9 +1,10 @@
-"""`bitlinkpay migrate`: bring the schema up to this release."""
+"""`bitlinkpay migrate`: bring the schema, and what it holds, up to this release."""
 
 import argparse
 import asyncio
 from collections.abc import Sequence
 
+from bitlinkpay.app.sealing import seal_secrets
 from bitlinkpay.cli.console import add_data_dir, find_deployment
 from bitlinkpay.connection import connect, database_dsns, not_running
 from bitlinkpay.core.errors import Unavailable
@@ -30,6 +31,7 @@ async def _migrate(settings: Settings) -> list[str]:
     database = await connect(settings)
     try:
         await database.unit(lambda tx: claim_mode(tx, settings.mode))
+        await seal_secrets(settings, database)
     finally:
         await database.close()
     return applied

@@ -178,9 +178,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecret:
-    """A signing secret. `expires_at` is None for the current one."""
+    """A signing secret as it is stored. `expires_at` is None for the current one."""
 
-    secret: str = field(repr=False)
+    sealed: bytes = field(repr=False)
     created_at: datetime
     expires_at: datetime | None
 

@@ -4,6 +4,7 @@
 """
 
 import base64
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +15,7 @@ import msgspec
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import MerchantId, new_uuid7
+from bitlinkpay.core.sealing import Purpose, Sealer, Unsealable
 from bitlinkpay.db.pool import Tx
 from bitlinkpay.merchants import store
 from bitlinkpay.merchants.authority import Authority
@@ -32,6 +34,8 @@ from bitlinkpay.merchants.model import (
     WebhookSecret,
 )
 from bitlinkpay.merchants.terms import check_terms
+
+log = logging.getLogger(__name__)
 
 OVERLAP: Final = timedelta(hours=24)
 MOST_CERTIFICATES: Final = 10
@@ -64,6 +68,7 @@ class Created:
 async def create(
     tx: Tx,
     authority: Authority,
+    sealer: Sealer,
     name: str,
     *,
     now: datetime,
@@ -91,9 +96,8 @@ async def create(
     await store.insert(tx, merchant)
     await _note(tx, merchant, MerchantEvent.CREATED, {"name": name}, cause=cause, now=now, was="")
     credentials = await _issue(tx, authority, merchant, cause, now)
-    secret = _new_secret(now)
-    await store.insert_secret(tx, merchant.merchant_id, secret)
-    return Created(merchant, credentials, secret.secret)
+    secret = await _new_secret(tx, sealer, merchant.merchant_id, now)
+    return Created(merchant, credentials, secret)
 
 
 async def get(tx: Tx, merchant_id: MerchantId) -> Merchant:
@@ -237,14 +241,28 @@ async def revoke_certificate(
     await _note(tx, merchant, MerchantEvent.CERTIFICATE_REVOKED, detail, cause=cause, now=now, was=merchant.state)
 
 
-async def webhook_secrets(tx: Tx, merchants: Sequence[MerchantId]) -> Mapping[MerchantId, Sequence[str]]:
-    """Return the secrets that sign each merchant's callbacks now, newest first; several while a rotation overlaps."""
+async def webhook_secrets(
+    tx: Tx, merchants: Sequence[MerchantId], *, sealer: Sealer
+) -> Mapping[MerchantId, Sequence[str]]:
+    """Return the secrets that sign each merchant's callbacks now, newest first; several while a rotation overlaps.
+
+    One that a lost key sealed is logged and left out.
+    """
     found = await store.list_secrets(tx, merchants)
-    return {merchant_id: [each.secret for each in live] for merchant_id, live in found.items()}
+    return {
+        merchant_id: [secret for each in live if (secret := _unsealed(sealer, merchant_id, each))]
+        for merchant_id, live in found.items()
+    }
 
 
 async def rotate_webhook_secret(
-    tx: Tx, merchant_id: MerchantId, *, now: datetime, overlap: timedelta = OVERLAP, cause: str = "operator"
+    tx: Tx,
+    sealer: Sealer,
+    merchant_id: MerchantId,
+    *,
+    now: datetime,
+    overlap: timedelta = OVERLAP,
+    cause: str = "operator",
 ) -> str:
     """Give a merchant a new webhook secret and let the old one sign beside it for `overlap`; return the new one.
 
@@ -257,11 +275,10 @@ async def rotate_webhook_secret(
     live = (await store.list_secrets(tx, [merchant_id])).get(merchant_id, [])
     if len(live) >= MOST_SECRETS:
         raise TooMany(f"{MOST_SECRETS} webhook secrets sign already; wait until the oldest ends")
-    secret = _new_secret(now)
-    await store.insert_secret(tx, merchant_id, secret)
+    secret = await _new_secret(tx, sealer, merchant_id, now)
     detail = {"old_ends": (now + overlap).isoformat()}
     await _note(tx, merchant, MerchantEvent.SECRET_ROTATED, detail, cause=cause, now=now, was=merchant.state)
-    return secret.secret
+    return secret
 
 
 async def _locked(tx: Tx, merchant_id: MerchantId, event: MerchantEvent) -> Merchant:
@@ -315,9 +332,20 @@ async def _issue(tx: Tx, authority: Authority, merchant: Merchant, cause: str, n
     return Credentials(authority.ca_pem, pair.certificate_pem, pair.key_pem, authority.public_key_pem, pair.spki)
 
 
-def _new_secret(now: datetime) -> WebhookSecret:
-    """Make a secret of the Standard Webhooks form: `whsec_` and the base64 of 32 random bytes."""
-    return WebhookSecret(f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}", now, None)
+async def _new_secret(tx: Tx, sealer: Sealer, merchant_id: MerchantId, now: datetime) -> str:
+    """Make and store a secret of the Standard Webhooks form: `whsec_` and the base64 of 32 random bytes."""
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    sealed = sealer.seal(secret.encode(), purpose=Purpose.WEBHOOK_SECRET, owner=merchant_id)
+    await store.insert_secret(tx, merchant_id, WebhookSecret(sealed, now, None))
+    return secret
+
+
+def _unsealed(sealer: Sealer, merchant_id: MerchantId, stored: WebhookSecret) -> str | None:
+    try:
+        return sealer.unseal(stored.sealed, purpose=Purpose.WEBHOOK_SECRET, owner=merchant_id).decode()
+    except Unsealable as problem:
+        log.error("%s; give the merchant a new one: `bitlinkpay merchant rotate-secret`", problem.message)  # noqa: TRY400
+        return None
 
 
 def _differences(before: Merchant, after: Merchant) -> dict[str, object]:

@@ -228,7 +228,7 @@ async def insert_secret(tx: Tx, merchant_id: MerchantId, secret: WebhookSecret) 
     await tx.execute(
         "insert into merchant_webhook_secrets (merchant_id, secret, created_at) values ($1, $2, $3)",
         merchant_id,
-        secret.secret,
+        secret.sealed,
         secret.created_at,
     )
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
+from tests.support.sealing import SEALER
+
 from bitlinkpay.chains.outgoing import FeeQuote, Intent
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.client.wm import KeyFiles, WmClient
@@ -189,7 +191,7 @@ class MerchantApi:
     async def merchant(self, name: str = "Tea House", **terms: object) -> TestMerchant:
         now = datetime.now(UTC)
         async with self.database.transaction() as tx:
-            created = await merchants.create(tx, self.authority, name, now=now)
+            created = await merchants.create(tx, self.authority, SEALER, name, now=now)
             found = created.merchant
             if terms:
                 found = await merchants.change(tx, found.merchant_id, lambda m: replace(m, **terms), now=now)
