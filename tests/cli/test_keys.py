@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.cli.deployment import Deployment, Said, say
 
+from bitlinkpay.cli.registry import NATIVE, NO_DEPLOYMENT, NO_ENDPOINTS, SIMULATED
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.signer import service
 from bitlinkpay.signer.sealing import from_key_file
@@ -133,7 +134,7 @@ def test_a_deployment_that_does_not_run_is_one_line_that_says_how_to_start_it(tm
     assert f"bitlinkpay serve --data-dir {tmp_path}" in said
 
 
-ROW = {"asset", "network", "standard", "contract", "decimals", "payable", "chain_id", "coin_id"}
+ROW = {"asset", "network", "standard", "contract", "decimals", "payable", "chain_id", "coin_id", "chain"}
 
 
 def registry(capsys, path: Path, text: str) -> Said:
@@ -148,6 +149,19 @@ def test_a_registry_file_shows_the_rows_that_result(tmp_path, capsys):
     assert all(row.keys() == ROW for row in rows)
     [tron] = [row for row in rows if row["asset"] == "usdt-tron"]
     assert (tron["network"], tron["decimals"], tron["payable"]) == ("tron", 6, True)
+    assert {row["chain"] for row in rows} == {NATIVE, NO_DEPLOYMENT}
+
+
+def test_a_sandbox_has_no_chain_to_ask(sandbox):
+    rows = sandbox.json("registry", "check")
+    assert {row["chain"] for row in rows} == {NATIVE, SIMULATED}
+
+
+def test_a_live_deployment_asks_no_network_that_is_off_and_names_what_cannot_be_asked(live):
+    rows = live.json("registry", "check")
+    assert {row["chain"] for row in rows} == {NATIVE, NO_ENDPOINTS}
+    assert "no asset" in live.refusal("registry", "check", "--asset", "usdt-ethereum")
+    assert "goes with the one --asset" in live.refusal("registry", "check", "--holder", "T")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +173,8 @@ def test_a_registry_file_shows_the_rows_that_result(tmp_path, capsys):
         ("[assets.usdt-ethereum]\ncontract = '0xdac17F958D2ee523a2206206994597C13D831ec7'", "usdt-ethereum"),
         ("[assets.usdt-nowhere]\nsymbol = 'USDT'", "usdt-nowhere"),
         ("[networks.tron", "bad.toml"),
+        ("[assets.btc-bitcoin]\ndecimals = 18", "has 8 digits: write `decimals = 8`"),
+        ("[assets.eth-ethereum]\ndecimals = 6\npayable_decimals = 6", "has 18 digits: write `decimals = 18`"),
     ],
 )
 def test_a_lying_row_is_named_in_one_line(tmp_path, capsys, text, named):

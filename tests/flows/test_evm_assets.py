@@ -119,7 +119,7 @@ async def test_DEP_22_with_other_decimals_than_the_registry_nothing_is_ever_cred
         await world.finish()
         assert await world.states(order) == [("final", "")]
         assert "says 18 decimals, the registry 6" in (await world.review()).reason
-        with pytest.raises(NotAcceptable, match="correct the registry row"):
+        with pytest.raises(NotAcceptable, match="if this is the contract; then restart"):
             await world.accept_contract()
         await world.finish()
         assert await world.states(order) == [("final", "")]

@@ -133,7 +133,7 @@ def mutated(answer: object, random: Random) -> object:
     changed = [copy.deepcopy(answer)]
     for _ in range(random.randint(1, 3)):
         _mutate(changed, random)
-    return changed[0]
+    return changed[0] if changed else None  # the whole answer may have gone
 
 
 def _mutate(node: object, random: Random) -> None:

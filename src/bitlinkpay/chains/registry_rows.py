@@ -27,10 +27,12 @@ _GENESIS = {
     Family.SOLANA: re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}", re.ASCII),
     Family.TON: re.compile(r"[0-9A-Za-z+/]{43}=", re.ASCII),
 }
+_NATIVE_DECIMALS = {Family.EVM: 18, Family.TRON: 6, Family.BITCOIN: 8, Family.SOLANA: 9, Family.TON: 9}
 
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Digits = Annotated[int, msgspec.Meta(ge=0, le=30)]
+Foreign = Annotated[str, msgspec.Meta(max_length=40)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[ -~]*$")]
 
 
@@ -83,6 +85,7 @@ class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     payable: bool = True
     payer_fee_cents: Natural = 0
     depths: tuple[_DepthRow, ...] = ()
+    onchain_symbol: Foreign = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +252,17 @@ def read_assets(rows: Rows, networks: Mapping[str, Network]) -> dict[str, Asset]
             raise rows.problem(f"networks.{network.id}", text, param="contract")
         _check_unique(rows, "assets", {asset.id: asset.wm_coin_id for asset in of_network}, "wm_coin_id")
         _check_unique(rows, "assets", {a.id: a.contract for a in of_network if a.contract}, "contract")
+        _check_native(rows, network, assets[natives[0]])
     _check_coins(rows, assets.values())
     return assets
+
+
+def _check_native(rows: Rows, network: Network, coin: Asset) -> None:
+    """A family's own coin has the digits that its nodes count in, whatever it is called."""
+    digits = _NATIVE_DECIMALS[network.family]
+    if coin.decimals != digits:
+        text = f"the coin of a network of family {network.family} has {digits} digits: write `decimals = {digits}`"
+        raise rows.problem(f"assets.{coin.id}", text, param="decimals")
 
 
 def _check_coins(rows: Rows, assets: Iterable[Asset]) -> None:
@@ -309,6 +321,7 @@ def _asset(rows: Rows, asset_id: str, raw: Mapping[str, object], networks: Mappi
         aliases=row.aliases,
         payer_fee_cents=row.payer_fee_cents,
         depths=_depths(rows, name, network, row),
+        onchain_symbol=row.onchain_symbol,
     )
 
 

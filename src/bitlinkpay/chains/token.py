@@ -62,9 +62,10 @@ def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = No
     """
     found: list[str] = []
     if not facts.code_hash:
-        found.append(f"no contract at {facts.contract}")
+        found.append(f"no contract at {facts.contract}: write the token's own address as `contract` into the row")
     elif facts.decimals is not None and facts.decimals != asset.decimals:  # EIP-20: a token need not tell
-        found.append(f"the contract says {facts.decimals} decimals, the registry {asset.decimals}")
+        says = f"the contract says {facts.decimals} decimals, the registry {asset.decimals}"
+        found.append(f"{says}: write `decimals = {facts.decimals}` into the row, if this is the contract")
     if facts.wallet != asset.wallet:
         found.append(
             f"the master names {facts.wallet or 'none'} as our jetton wallet: write it as `wallet` into the row"
@@ -72,7 +73,7 @@ def objections(asset: Asset, facts: TokenFacts, accepted: TokenFacts | None = No
     if facts.is_paused and not (accepted and accepted.is_paused):
         found.append("the contract is paused")
     if facts.is_deprecated and not (accepted and accepted.is_deprecated):
-        found.append("the contract says that another one has replaced it")
+        found.append("the contract says that another one has replaced it: write that one as `contract` into the row")
     found += [what for what in facts.concerns if accepted is None or what not in accepted.concerns]
     if accepted is not None and facts.contract != accepted.contract:
         found.append(f"the registry names another contract than {accepted.contract}, which was reviewed")

@@ -31,7 +31,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "webhook": ("webhook", "list | show | resend callbacks"),
         "sandbox": ("sandbox", "pay | fund | mine | reorg | clock on simulated networks"),
         "chains": ("chains", "status of every network and endpoint"),
-        "registry": ("registry", "check a file of networks and assets | accept a changed contract"),
+        "registry": ("registry", "check networks and tokens, against the chain too | accept a changed contract"),
     }
 )
 

@@ -82,6 +82,7 @@ class Asset:
         aliases: other tickers that a merchant may write for it, such as `GRAM`.
         payer_fee_cents: what sending it usually costs the payer, in US cents, for display and order; 0 for unknown.
         depths: Bitcoin: which amounts need more confirmations than the network's own.
+        onchain_symbol: what the contract calls itself where that is not `symbol`, such as `USD₮0`; "" elsewhere.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Asset:
     aliases: tuple[str, ...] = ()
     payer_fee_cents: int = 0
     depths: tuple[Depth, ...] = ()
+    onchain_symbol: str = ""
 
     @property
     def ticker(self) -> str:

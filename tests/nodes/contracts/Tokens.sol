@@ -140,27 +140,59 @@ contract RebasingToken {
     string public symbol = "REB";
     uint8 public decimals = 6;
     uint256 public percent = 100;
-    mapping(address => uint256) private shares;
+    mapping(address => uint256) public sharesOf;
 
     event Transfer(address indexed from, address indexed to, uint256 value);
 
     constructor() {
-        shares[msg.sender] = 10 ** 30;
+        sharesOf[msg.sender] = 10 ** 30;
     }
 
     function balanceOf(address who) external view returns (uint256) {
-        return (shares[who] * percent) / 100;
+        return (sharesOf[who] * percent) / 100;
     }
 
     function transfer(address to, uint256 value) external returns (bool) {
-        shares[msg.sender] -= (value * 100) / percent;
-        shares[to] += (value * 100) / percent;
+        sharesOf[msg.sender] -= (value * 100) / percent;
+        sharesOf[to] += (value * 100) / percent;
         emit Transfer(msg.sender, to, value);
         return true;
     }
 
     function rebase(uint256 percent_) external {
         percent = percent_;
+    }
+}
+
+/// `transfer` moves the units, unless the answer is to be false, and answers whatever it is told to; 3 answers nothing.
+contract AnsweringToken {
+    string public symbol = "ANS";
+    uint8 public decimals = 6;
+    uint256 public answer = 1;
+    mapping(address => uint256) public balanceOf;
+
+    event Transfer(address indexed from, address indexed to, uint256 value);
+
+    constructor() {
+        balanceOf[msg.sender] = 10 ** 30;
+    }
+
+    function setAnswer(uint256 answer_) external {
+        answer = answer_;
+    }
+
+    function transfer(address to, uint256 value) external {
+        uint256 said = answer;
+        if (said > 0) {
+            balanceOf[msg.sender] -= value;
+            balanceOf[to] += value;
+            emit Transfer(msg.sender, to, value);
+        }
+        assembly {
+            if eq(said, 3) { return(0, 0) }
+            mstore(0, said)
+            return(0, 32)
+        }
     }
 }
 

@@ -17,11 +17,13 @@ from bitlinkpay.chains.evm.access import EvmAccess, EvmOptions
 from bitlinkpay.chains.evm.internal import InternalFinder
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.reader import Sealed
-from bitlinkpay.chains.evm.token import read_facts
+from bitlinkpay.chains.evm.token import read_facts, view
 from bitlinkpay.chains.evm.transfers import block_ref, is_success, read_block, read_transaction
+from bitlinkpay.chains.evm.trial import try_transfer
 from bitlinkpay.chains.evm.wire import Receipt, Transaction
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.trial import Trial
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 
@@ -76,16 +78,6 @@ class EvmChain:
         """Return base units held by each address after the block at `height`."""
         return await self.access.state.balances(asset, addresses, await self._hash(height))
 
-    async def deltas(self, asset: Asset, addresses: Sequence[str], block: Block) -> Sequence[int]:
-        """Return by how much this very block changed what each address holds; negative where it went down.
-
-        This is the balance proof (THREATS rule 14, EVM-04, EVM-06): transfers of the block into an address less
-        those out of it must not exceed it.
-        """
-        before = await self.access.state.balances(asset, addresses, block.parent)
-        after = await self.access.state.balances(asset, addresses, block.hash)
-        return [new - old for old, new in zip(before, after, strict=True)]
-
     async def locate(self, asset: Asset, address: str, first: int, last: int) -> Sequence[tuple[Block, Transfer]]:
         """Find native arrivals at `address` that no transaction carries, see `chains.evm.internal`; none of a token."""
         if not asset.is_native:
@@ -116,6 +108,16 @@ class EvmChain:
         assert not asset.is_native, f"{asset.id} has no contract"
         final = (await self.head()).final
         return await self.access.quorum.agree(lambda node: read_facts(node, asset.contract, final.hash))
+
+    async def view(self, asset: Asset, function: str, arguments: bytes = b"") -> bytes:
+        """Return what a view function of a token answers, see `chains.trial.TokenTrier`."""
+        at = (await self.head()).final.hash
+        return await self.access.quorum.agree(lambda node: view(node, asset.contract, function, at, arguments))
+
+    async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
+        """Try a transfer without sending it, see `chains.trial.TokenTrier`."""
+        at = (await self.head()).final.hash
+        return await self.access.quorum.agree(lambda node: try_transfer(node, asset.contract, holder, units, at))
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest block."""

@@ -38,6 +38,7 @@ class _Compiled(msgspec.Struct, frozen=True):
 class _Contracts(msgspec.Struct, frozen=True, rename="pascal"):
     executor: _Compiled
     sweeper: _Compiled
+    transfer_trial: _Compiled
 
 
 _CONTRACTS = msgspec.json.decode(
@@ -47,6 +48,9 @@ PAY_TOKENS, PAY_NATIVE, SWEEP_TOKENS = (
     bytes.fromhex(_CONTRACTS.executor.selectors[f"{name}(address,uint256)[])"])
     for name in ("payTokens(address,uint256,", "payNative(uint256,", "sweepTokens(address,uint256,")
 )
+# Stands on no chain: what nodes run in a holder's place when a transfer is tried, see `chains.evm.trial`.
+TRIAL_CODE = bytes.fromhex(_CONTRACTS.transfer_trial.runtime)
+TRY_TRANSFER = bytes.fromhex(_CONTRACTS.transfer_trial.selectors["run(address,address,uint256)"])
 EXECUTED_TOPIC = "0x" + keccak256(b"Executed(uint256)").hex()
 
 

@@ -13,9 +13,9 @@ from bitlinkpay.chains.evm.wire import ADDRESS_BYTES, HASH_BYTES, TEXT, unhex
 from bitlinkpay.chains.rpc import Call, CallRefused
 from bitlinkpay.chains.token import TokenFacts
 
-_DECIMALS, _SYMBOL = "0x313ce567", "0x95d89b41"  # EIP-20
-_PAUSED, _DEPRECATED = "0x5c975abb", "0x0e136b19"  # paused(), deprecated()
-_IMPLEMENTATION = "0x5c60da1b"  # implementation() of a beacon, EIP-1967
+_DECIMALS, _SYMBOL = "decimals()", "symbol()"  # EIP-20
+_PAUSED, _DEPRECATED = "paused()", "deprecated()"
+_IMPLEMENTATION = "implementation()"  # of a beacon, EIP-1967
 _IMPLEMENTATION_SLOTS = (
     "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc",  # EIP-1967
     "0x7050c9e0f4ca769c69bd3a8ef740bc37934f8e2c036e5a723fd8ee048ed3f8c3",  # OpenZeppelin before EIP-1967
@@ -35,10 +35,10 @@ async def read_facts(node: EvmNode, contract: str, block_hash: str) -> TokenFact
         code_hash=await _code_hash(node, contract, block_hash),
         implementation=implementation,
         implementation_hash=await _code_hash(node, implementation, block_hash) if implementation else "",
-        decimals=abi.small(await _view(node, contract, _DECIMALS, block_hash)),
-        symbol=abi.text(await _view(node, contract, _SYMBOL, block_hash)),
-        is_paused=abi.small(await _view(node, contract, _PAUSED, block_hash)) == 1,
-        is_deprecated=abi.small(await _view(node, contract, _DEPRECATED, block_hash)) == 1,
+        decimals=abi.small(await view(node, contract, _DECIMALS, block_hash)),
+        symbol=abi.text(await view(node, contract, _SYMBOL, block_hash)),
+        is_paused=abi.small(await view(node, contract, _PAUSED, block_hash)) == 1,
+        is_deprecated=abi.small(await view(node, contract, _DEPRECATED, block_hash)) == 1,
     )
 
 
@@ -56,13 +56,22 @@ async def _implementation(node: EvmNode, contract: str, block_hash: str) -> str:
         if any(word):
             return _address(word)
     if any(beacon):
-        return _address(await _view(node, _address(beacon), _IMPLEMENTATION, block_hash))
+        return _address(await view(node, _address(beacon), _IMPLEMENTATION, block_hash))
     return ""
 
 
-async def _view(node: EvmNode, contract: str, selector: str, block_hash: str) -> bytes:
-    """Return what a view function answers, nothing where the contract has none such."""
-    call = Call("eth_call", ({"to": contract, "data": selector}, pinned(block_hash)))
+async def view(node: EvmNode, contract: str, function: str, block_hash: str, arguments: bytes = b"") -> bytes:
+    """Return what a view function answers, nothing where the contract has none such.
+
+    Args:
+        node: the endpoint.
+        contract: canonical address.
+        function: such as `balanceOf(address)`.
+        block_hash: after which block.
+        arguments: ABI-encoded.
+    """
+    data = "0x" + (keccak256(function.encode())[:4] + arguments).hex()
+    call = Call("eth_call", ({"to": contract, "data": data}, pinned(block_hash)))
     try:
         (text,) = await node.ask([call], TEXT)
     except CallRefused as error:

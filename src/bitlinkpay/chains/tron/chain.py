@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from bitlinkpay.chains.base import Arrival, Block, ChainError, EndpointStatus, Fate, FateState, Head, Transfer
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.trial import Trial
 from bitlinkpay.chains.tron.access import TronAccess, TronOptions
 from bitlinkpay.chains.tron.node import TronNode
 from bitlinkpay.chains.tron.sealed import Sealed
-from bitlinkpay.chains.tron.token import read_facts
+from bitlinkpay.chains.tron.token import read_facts, view
 from bitlinkpay.chains.tron.transfers import read_block
+from bitlinkpay.chains.tron.trial import try_transfer
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 
@@ -112,6 +114,14 @@ class TronChain:
         """
         assert not asset.is_native, f"{asset.id} has no contract"
         return await self.access.quorum.agree(lambda node: read_facts(node, asset.contract))
+
+    async def view(self, asset: Asset, function: str, arguments: bytes = b"") -> bytes:
+        """Return what a view function of a token answers, see `chains.trial.TokenTrier`."""
+        return await self.access.quorum.agree(lambda node: view(node, asset.contract, function, arguments))
+
+    async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
+        """Try a transfer without sending it, see `chains.trial.TokenTrier`."""
+        return await self.access.quorum.agree(lambda node: try_transfer(node, asset.contract, holder, units))
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest block."""

@@ -23,17 +23,17 @@ async def read_facts(node: TronNode, contract: str) -> TokenFacts:
     code_hash = await _code_hash(node, contract)
     if not code_hash:
         return TokenFacts(contract, "", "", "", None, "", is_paused=False, is_deprecated=False)
-    target = await _view(node, contract, "implementation()")
+    target = await view(node, contract, "implementation()")
     implementation = from_bytes(target[_ADDRESS]) if len(target) == HASH_BYTES and any(target) else ""
     return TokenFacts(
         contract=contract,
         code_hash=code_hash,
         implementation=implementation,
         implementation_hash=await _code_hash(node, implementation) if implementation else "",
-        decimals=abi.small(await _view(node, contract, "decimals()")),
-        symbol=abi.text(await _view(node, contract, "symbol()")),
-        is_paused=abi.small(await _view(node, contract, "paused()")) == 1,
-        is_deprecated=abi.small(await _view(node, contract, "deprecated()")) == 1,
+        decimals=abi.small(await view(node, contract, "decimals()")),
+        symbol=abi.text(await view(node, contract, "symbol()")),
+        is_paused=abi.small(await view(node, contract, "paused()")) == 1,
+        is_deprecated=abi.small(await view(node, contract, "deprecated()")) == 1,
     )
 
 
@@ -42,9 +42,9 @@ async def _code_hash(node: TronNode, address: str) -> str:
     return "0x" + keccak256(unhex(code.runtimecode)).hex() if code.runtimecode else ""
 
 
-async def _view(node: TronNode, contract: str, function: str) -> bytes:
-    """Return what a view function answers, nothing where the contract has none such."""
+async def view(node: TronNode, contract: str, function: str, arguments: bytes = b"") -> bytes:
+    """Return what a view function answers to ABI-encoded arguments, nothing where the contract has none such."""
     try:
-        return unhex("".join((await node.call(Api.SOLID, contract, function)).constant_result))
+        return unhex("".join((await node.call(Api.SOLID, contract, function, arguments)).constant_result))
     except CallReverted:
         return b""

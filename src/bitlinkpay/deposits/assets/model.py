@@ -109,7 +109,7 @@ def accept(asset: Asset, known: Review) -> Turn:
     if known.state is not _S.HELD:
         raise Conflict(f"{asset.id} is not on hold", param="asset")
     if wrong := objections(asset, known.seen, known.seen):
-        raise NotAcceptable(f"{'; '.join(wrong)}: correct the registry row and restart", param="asset")
+        raise NotAcceptable(f"{'; '.join(wrong)}; then restart", param="asset")
     return _turn(known, _E.ACCEPTED, known.seen, "", accepted=known.seen)
 
 

@@ -1,0 +1,42 @@
+"""What trials of a token's transfers tell, decided without a chain."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitlinkpay.chains.trial import Answered, Trial, judge, read_answer
+
+FINE = Trial(1_000, left=1_000, came=1_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "first", "means"),
+    [
+        (0, 0, Answered.NOTHING),
+        (32, 1, Answered.TRUE),
+        (32, 0, Answered.FALSE),
+        (32, 2, Answered.ODD),
+        (31, 1, Answered.ODD),
+        (64, 1, Answered.TRUE),
+        (1, 0, Answered.ODD),
+    ],
+)
+def test_what_a_returned_value_means(size: int, first: int, means: Answered) -> None:
+    assert read_answer(size, first) is means
+
+
+@given(st.integers(1, 2**256 - 1), st.integers(0, 2**256 - 1), st.integers(0, 2**256 - 1))
+def test_only_a_transfer_that_moves_exactly_what_it_says_is_without_fault(units: int, left: int, came: int) -> None:
+    assert (judge([FINE, Trial(units, left=left, came=came)]).faults == ()) is (left == came == units)
+
+
+def test_a_payer_who_is_charged_more_is_a_fault() -> None:
+    assert judge([Trial(1_000, left=1_010, came=1_000)]).faults == ("a transfer of 1000 units costs its payer 1010",)
+
+
+def test_one_fault_is_told_once_and_one_refusal_among_successes_is_none() -> None:
+    refused = Trial(5, failure="blocked")
+    assert judge([FINE, refused]).faults == ()
+    assert judge([refused, refused]).faults == ("its transfers fail: blocked",)
+    lies = Trial(5, answered=Answered.FALSE)
+    assert judge([lies, lies]).faults == ("its transfers answer false in place of true",)
