@@ -15,6 +15,7 @@ import msgspec
 from bitlinkpay.app.platform import Platform, open_authority, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.registry import Registry
+from bitlinkpay.cli import merchant_security
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
@@ -68,6 +69,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     policy = actions.add_parser("set-policy", help="terms of new orders")
     policy.add_argument("merchant")
     _add_policy(policy)
+    merchant_security.add_actions(actions)
     for action in actions.choices.values():
         add_data_dir(action)
         add_json(action)
@@ -332,5 +334,6 @@ _ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "revoke-certificate": _revoke_certificate,
         "set-fee": _set_fee,
         "set-policy": _set_policy,
+        **merchant_security.ACTIONS,
     }
 )

@@ -35,6 +35,7 @@ class Purpose(StrEnum):
     """What a sealed secret is used for. The words are part of what is sealed and never change."""
 
     WEBHOOK_SECRET = "webhook secret"  # noqa: S105 (a purpose)
+    ONE_TIME_CODES = "one-time codes"  # the key of an authenticator
 
 
 class Unsealable(Conflict):
