@@ -88,6 +88,7 @@ class Cashier:
             clock=self.world.clock,
             wall=self.wall,
             limits=self.limits,
+            providers=[self.world.lists],
         )
 
     def build_lane(self, network_id: str, database: Database | None = None) -> LaneWorker[SimulatedPlan]:

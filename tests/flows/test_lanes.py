@@ -14,9 +14,11 @@ from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.core.ids import PayoutId
 from bitlinkpay.payouts.model import Payout
+from bitlinkpay.sending import thawing
 from bitlinkpay.sending.lane import LaneWorker
 from bitlinkpay.sending.lanes import store as lanes
-from bitlinkpay.sending.model import OwnerKind, TransactionState
+from bitlinkpay.sending.lanes.store import LaneRow
+from bitlinkpay.sending.model import LaneBusy, LaneNotFrozen, OwnerKind, TransactionState
 from bitlinkpay.sending.parts import Limits
 from bitlinkpay.sending.setup import SetupOwner
 from bitlinkpay.sending.transactions import store as transactions
@@ -216,7 +218,49 @@ async def test_no_more_is_in_flight_than_the_lane_may_have(cashier: Cashier) -> 
 
 async def freeze(cashier: Cashier, reason: str) -> None:
     async with cashier.world.database.transaction() as tx:
-        await lanes.freeze(tx, NETWORK, cashier.hot(NETWORK).address, reason)
+        await lanes.freeze(tx, NETWORK, cashier.hot(NETWORK).address, reason, cashier.world.clock.now())
+
+
+async def thaw(cashier: Cashier) -> LaneRow:
+    """Put the lane back to work as the operator's command does: at the number where the chain stands."""
+    payer, now = cashier.hot(NETWORK), cashier.world.clock.now()
+    number = (await cashier.sender(NETWORK).lane(payer)).next_number
+    return await cashier.world.database.unit(
+        lambda tx: thawing.thaw(tx, NETWORK, payer, chain_number=number, by="operator", now=now)
+    )
+
+
+async def test_PAY_10_a_thawed_lane_skips_the_numbers_that_somebody_else_used(cashier: Cashier) -> None:
+    first = await cashier.ask(ASSET, "1")
+    await cashier.finish(NETWORK)
+    async with cashier.world.database.transaction() as tx:
+        await tx.execute("update lanes set next_number = 0")  # as if the chain's number 0 were none of ours
+    second = await cashier.ask(ASSET, "2")
+    await cashier.run(NETWORK)
+    (frozen,) = await cashier.world.rows("select frozen_reason from lanes")
+    assert "is the key used elsewhere?" in str(frozen[0])
+    after = await thaw(cashier)
+    assert (after.next_number, after.frozen_reason, after.waiting, after.running) == (1, "", 1, 0)
+    with pytest.raises(LaneNotFrozen, match="is not frozen"):
+        await thaw(cashier)
+    await cashier.finish(NETWORK)
+    assert await states(cashier, [first, second]) == ["completed", "completed"]
+    told = await cashier.world.rows("select event, cause from lane_events order by seq")
+    assert told == [("frozen", frozen[0]), ("thawed", "operator: goes on at 1 or above")]
+
+
+async def test_PAY_10_no_number_is_skipped_beside_a_transaction_on_its_way(cashier: Cashier) -> None:
+    payout = await cashier.ask(ASSET, "1")
+    await cashier.run(NETWORK)
+    await freeze(cashier, "a person has to look")
+    payer, now = cashier.hot(NETWORK), cashier.world.clock.now()
+    with pytest.raises(LaneBusy, match="1 transactions of this lane have not ended"):
+        await cashier.world.database.unit(
+            lambda tx: thawing.thaw(tx, NETWORK, payer, chain_number=2, by="operator", now=now)
+        )
+    assert (await thaw(cashier)).next_number == 1  # at its own number it may go on at any time
+    await cashier.finish(NETWORK)
+    assert await cashier.state(payout) == "completed"
 
 
 async def test_PAY_10_a_frozen_lane_brings_what_is_open_to_its_end_and_begins_nothing(cashier: Cashier) -> None:
@@ -230,7 +274,7 @@ async def test_PAY_10_a_frozen_lane_brings_what_is_open_to_its_end_and_begins_no
     await cashier.finish(NETWORK)
     assert await cashier.state(second) == "approved"
     assert await cashier.transactions(NETWORK) == [(0, "final")]
-    await freeze(cashier, "")
+    await thaw(cashier)
     await cashier.finish(NETWORK)
     assert await cashier.state(second) == "completed"
     assert await cashier.transactions(NETWORK) == [(0, "final"), (1, "final")]

@@ -13,7 +13,7 @@ from bitlinkpay.payouts.model import ENDED, PAYOUT, PayoutEvent, PayoutState
 ON_ITS_WAY = "requeued:approved completed:completed failed:failed"
 MOVES = {
     "in_review": "approved:approved rejected:rejected cancelled:cancelled",
-    "approved": "signed:signed cancelled:cancelled failed:failed requeued:approved",
+    "approved": "signed:signed cancelled:cancelled failed:failed requeued:approved held:in_review",
     "signed": f"broadcast:broadcast lost:uncertain confirming:confirming {ON_ITS_WAY}",
     "broadcast": f"lost:uncertain confirming:confirming {ON_ITS_WAY}",
     "uncertain": f"broadcast:broadcast confirming:confirming {ON_ITS_WAY}",

@@ -17,7 +17,8 @@ from bitlinkpay.sending.model import (
 
 # Written a second time, by hand, from PRODUCT.md ("Lifecycles") and THREATS.md rules 21 to 23.
 PAYMENTS = {
-    "queued": "taken:sending refused:failed cancelled:cancelled",
+    "queued": "taken:sending refused:failed cancelled:cancelled held:held",
+    "held": "resumed:queued cancelled:cancelled",
     "sending": "released:queued lost:uncertain mined:confirming delivered:delivered failed:failed",
     "uncertain": "released:queued found:sending mined:confirming delivered:delivered failed:failed",
     "confirming": "vanished:sending delivered:delivered failed:failed",
@@ -75,5 +76,5 @@ def test_PAY_17_what_was_signed_gives_its_payments_back_only_by_proof_of_death()
     assert {state for state, event in TRANSACTION.moves if event is TransactionEvent.REFUSED} == {"allotted"}
 
 
-def test_PAY_44_only_what_waits_in_the_queue_can_be_called_back() -> None:
-    assert {state for state, event in SENDING.moves if event is SendingEvent.CANCELLED} == {"queued"}
+def test_PAY_44_only_what_waits_can_be_called_back() -> None:
+    assert {state for state, event in SENDING.moves if event is SendingEvent.CANCELLED} == {"queued", "held"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from tests.sending.test_queue import HOT, sending
+from tests.sending.test_queue import HOT, NATIVE, sending
 
 from bitlinkpay.chains.outgoing import Slot, Unspent
 from bitlinkpay.core.errors import NotFound
@@ -17,6 +17,7 @@ from bitlinkpay.sending.lanes import store as lanes
 from bitlinkpay.sending.model import (
     Attempt,
     OwnerKind,
+    PaymentMoved,
     Sending,
     SendingEvent,
     SendingExists,
@@ -27,6 +28,7 @@ from bitlinkpay.sending.model import (
     TransactionState,
 )
 from bitlinkpay.sending.outputs import store as outputs
+from bitlinkpay.sending.queue import choose
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
 from bitlinkpay.sending.store import SendingChange
@@ -108,6 +110,39 @@ async def test_the_queue_keeps_its_order_and_leaves_out_what_rests(database: Dat
     assert later[-1].reason == "no gas"
 
 
+async def test_PAY_31_nobodys_long_queue_hides_another_merchants_payment(database: Database) -> None:
+    async with database.transaction() as tx:
+        await store.insert(tx, [sending(1) for _ in range(300)], NOW)
+        late = [sending(2, 1), sending(3, 1)]
+        await store.insert(tx, late, NOW + timedelta(seconds=1))
+    seen = await waiting(database, NOW + timedelta(minutes=1))
+    assert len(seen) == 100
+    assert [one.sending_id for one in seen[-2:]] == [one.sending_id for one in late]
+    chosen = choose(
+        seen, {(HOT.address, "usdt-ethereum"): 10**6, (HOT.address, NATIVE): 10**6}, native=NATIVE, most=2, now=NOW
+    )
+    assert {one.merchant_id for one in chosen.taken} == {seen[0].merchant_id, late[0].merchant_id}
+
+
+async def test_what_is_held_is_no_part_of_the_queue_until_it_is_resumed(database: Database) -> None:
+    asked, other = sending(1), sending(2)
+    await queue(database, asked)
+    async with database.transaction() as tx:
+        await store.insert(tx, [other], NOW + timedelta(seconds=1))
+        await service.hold(tx, OwnerKind.PAYOUT, asked.owner_id, reason="a person has to look", now=NOW)
+        with pytest.raises(TooLate):
+            await service.hold(tx, OwnerKind.PAYOUT, asked.owner_id, reason="again", now=NOW)
+        with pytest.raises(TooLate):
+            await service.resume(tx, OwnerKind.PAYOUT, other.owner_id, NOW)
+        with pytest.raises(NotFound):
+            await service.resume(tx, OwnerKind.PAYOUT, new_uuid7(), NOW)
+    soon = NOW + timedelta(minutes=1)
+    assert [one.sending_id for one in await waiting(database, soon)] == [other.sending_id]
+    async with database.transaction() as tx:
+        await service.resume(tx, OwnerKind.PAYOUT, asked.owner_id, NOW)
+    assert [one.sending_id for one in await waiting(database, soon)] == [asked.sending_id, other.sending_id]
+
+
 @pytest.mark.parametrize(
     ("scope", "subject"),
     [
@@ -184,10 +219,14 @@ async def test_a_frozen_lane_says_why_until_it_is_let_go(database: Database) -> 
     token = uuid4()
     await open_lane(database, token)
     async with database.transaction() as tx:
-        await lanes.freeze(tx, NETWORK, HOT.address, "used elsewhere")
+        await lanes.freeze(tx, NETWORK, HOT.address, "used elsewhere", NOW)
         assert await lanes.take(tx, NETWORK, HOT.address, token=token, wall=NOW, life=LIFE) == (0, "used elsewhere")
-        await lanes.freeze(tx, NETWORK, HOT.address, "")
-        assert await lanes.take(tx, NETWORK, HOT.address, token=token, wall=NOW, life=LIFE) == (0, "")
+        await lanes.thaw(tx, NETWORK, HOT.address, number=3, cause="operator", now=NOW)
+        assert await lanes.take(tx, NETWORK, HOT.address, token=token, wall=NOW, life=LIFE) == (3, "")
+        await lanes.thaw(tx, NETWORK, HOT.address, number=1, cause="operator", now=NOW)
+        assert await lanes.take(tx, NETWORK, HOT.address, token=token, wall=NOW, life=LIFE) == (3, "")
+        events = await tx.fetch("select seq, event from lane_events order by seq")
+    assert [tuple(row) for row in events] == [(1, "frozen"), (2, "thawed"), (3, "thawed")]
 
 
 async def test_PAY_13_an_output_is_spent_by_one_transaction_only(database: Database) -> None:
@@ -282,9 +321,14 @@ async def test_a_payment_moves_only_from_where_it_is(database: Database) -> None
     async with database.transaction() as tx:
         await transactions.allot(tx, made, NOW)
         await store.save(tx, [taken], NOW)
-    with pytest.raises(AssertionError, match="moved under our lease"):
+    with pytest.raises(PaymentMoved):  # it left the queue: nobody's mistake
         async with database.transaction() as tx:
             await store.save(tx, [taken], NOW)
+    mined = replace(asked, state=SendingState.CONFIRMING, transaction_id=made.transaction_id)
+    delivered = SendingChange(mined, SendingEvent.DELIVERED, SendingState.DELIVERED, made.transaction_id)
+    with pytest.raises(AssertionError, match="moved under our lease"):
+        async with database.transaction() as tx:
+            await store.save(tx, [delivered], NOW)
     async with database.reader() as tx:
         assert await store.promised_units(tx, NETWORK, [HOT.address]) == {(HOT.address, "usdt-ethereum"): 1}
         assert [wallet.address for wallet in await transactions.busy_payers(tx, NETWORK)] == [HOT.address]

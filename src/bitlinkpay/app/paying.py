@@ -110,7 +110,7 @@ def providers_of(platform: Platform) -> Sequence[Provider]:
 
 def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClient) -> list[LaneParts[Any]]:
     """Return what the lanes of each network are made of."""
-    payouts = PayoutOwner(platform.registry)
+    payouts, providers = PayoutOwner(platform.registry), providers_of(platform)
     owners: dict[OwnerKind, Owner] = {
         **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts),
         OwnerKind.SETUP: SetupOwner(),
@@ -127,6 +127,7 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
             clock=platform.clock,
             wall=SystemClock(),
             limits=road.limits,
+            providers=providers,
         )
         for name, road in roads_of(platform, chains).items()
     ]

@@ -28,7 +28,7 @@ class PayoutKind(StrEnum):
 class PayoutState(StrEnum):
     """Where a payout stands; from the first moment its money is reserved."""
 
-    IN_REVIEW = "in_review"  # a person has to look
+    IN_REVIEW = "in_review"  # a person has to look, before it is queued or again before it is signed
     APPROVED = "approved"  # waits in the queue of its wallet
     SIGNED = "signed"
     BROADCAST = "broadcast"
@@ -46,6 +46,7 @@ class PayoutEvent(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
+    HELD = "held"
     SIGNED = "signed"
     BROADCAST = "broadcast"
     LOST = "lost"
@@ -66,6 +67,7 @@ PAYOUT: Final = Machine[PayoutState, PayoutEvent](
             (_S.IN_REVIEW, _E.REJECTED): _S.REJECTED,
             (_S.IN_REVIEW, _E.CANCELLED): _S.CANCELLED,
             (_S.APPROVED, _E.CANCELLED): _S.CANCELLED,
+            (_S.APPROVED, _E.HELD): _S.IN_REVIEW,
             (_S.APPROVED, _E.SIGNED): _S.SIGNED,
             (_S.SIGNED, _E.BROADCAST): _S.BROADCAST,
             (_S.UNCERTAIN, _E.BROADCAST): _S.BROADCAST,
@@ -83,13 +85,23 @@ ENDED: Final = frozenset({_S.COMPLETED, _S.REJECTED, _S.CANCELLED, _S.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a merchant pays for money that leaves in one asset, and how much may leave; None is no limit."""
+    """What a merchant pays for money that leaves in one asset, and how much may leave; None is no limit.
+
+    Attributes:
+        fee_ppm: the platform's fee in millionths of the amount.
+        fee_flat_units: what is added to it.
+        payment_max_units: the most that one payout may be.
+        day_max_units: the most that the payouts of 24 hours may be.
+        review_above_units: a larger one waits for a person.
+        fresh_max_units: the most that may leave without a person of what was credited in the last 24 hours.
+    """
 
     fee_ppm: int = 0
     fee_flat_units: int = 0
     payment_max_units: int | None = None
     day_max_units: int | None = None
     review_above_units: int | None = None
+    fresh_max_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,7 @@ class NewPayout:
         amount: what the recipient gets, in major units.
         fiat_amount: what it is for the merchant, None if it did not say; with `symbol` and `exchange_rate`.
         callback_url: "" for the merchant's own.
+        maker: which of our people asked for it, who then can't be the one to approve it; "" for the merchant's API.
     """
 
     merchant: Merchant
@@ -114,6 +127,7 @@ class NewPayout:
     symbol: str = ""
     exchange_rate: Decimal | None = None
     callback_url: str = ""
+    maker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,7 @@ class Payout:
         reason: why it was held, rejected or failed; "" otherwise.
         txid: the transaction that carries it, "" before it is signed.
         request_hash: SHA-256 over the request's fields; tells a repeat from another request.
+        maker: see `NewPayout`.
     """
 
     payout_id: PayoutId
@@ -167,6 +182,7 @@ class Payout:
     request_hash: bytes
     created_at: datetime
     ended_at: datetime | None = None
+    maker: str = ""
 
     @property
     def reserved_units(self) -> int:
@@ -214,6 +230,26 @@ class PayoutTooLate(Conflict):
 
     def __init__(self, state: PayoutState) -> None:
         super().__init__(f"too late: the withdrawal is {state} already and can't be cancelled")
+
+
+class SamePerson(Problem):
+    """Who asked for a payout can't be who approves it (THREATS, PAY-43)."""
+
+    code = "payout.same_person"
+    kind = Kind.FORBIDDEN
+
+    def __init__(self, person: str) -> None:
+        super().__init__(f"{person} asked for this payout: another person has to approve it")
+
+
+class QuoteExpired(Problem):
+    """The network's fee and the rate were asked for too long ago (THREATS, PAY-33)."""
+
+    code = "payout.quote_expired"
+    kind = Kind.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__("the quote of the network's fee is too old by now; nothing was reserved, ask again")
 
 
 class AddressRefused(Invalid):

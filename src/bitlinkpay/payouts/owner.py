@@ -20,6 +20,7 @@ from bitlinkpay.sending.service import Ending, Stage, custody
 
 _EVENTS: Final = {
     Stage.QUEUED: PayoutEvent.REQUEUED,
+    Stage.HELD: PayoutEvent.HELD,
     Stage.SIGNED: PayoutEvent.SIGNED,
     Stage.BROADCAST: PayoutEvent.BROADCAST,
     Stage.UNCERTAIN: PayoutEvent.LOST,
@@ -42,8 +43,16 @@ class PayoutOwner:
         """Move payouts along with their payments; one that is there already stays."""
         payouts = await store.lock(tx, [sending.owner_id for sending in sendings])
         event = _EVENTS[stage]
+        reasons = {s.owner_id: s.reason if stage is Stage.HELD else None for s in sendings}
         changes = [
-            PayoutChange(payout, event, PAYOUT.next(payout.state, event), txid=txid, cause=txid or "back in the queue")
+            PayoutChange(
+                payout,
+                event,
+                PAYOUT.next(payout.state, event),
+                reason=reasons[payout.payout_id],
+                txid=txid,
+                cause=txid or reasons[payout.payout_id] or "back in the queue",
+            )
             for payout in payouts.values()
             if PAYOUT.allows(payout.state, event)
         ]

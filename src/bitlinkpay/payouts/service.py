@@ -1,21 +1,17 @@
 """Payouts: check and quote outside, reserve and queue in one transaction, decide, cancel."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
-import msgspec
-
-from bitlinkpay.chains.address import parse_address
-from bitlinkpay.chains.base import ChainError
-from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, LacksFunds, LacksGas, Payment, Purpose, Wallet
+from bitlinkpay.chains.outgoing import Payment, Purpose, Wallet
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
-from bitlinkpay.core.errors import Problem, Unavailable
+from bitlinkpay.core.errors import NotFound
 from bitlinkpay.core.ids import MerchantId, PayoutId, SendingId, new_uuid7
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
@@ -24,13 +20,12 @@ from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.ledger.model import InsufficientBalance, Refusal
 from bitlinkpay.payouts import checks, events, store
+from bitlinkpay.payouts.drafting import QUOTE_LIFE, Draft, Drafting, Quotes, Repeat
 from bitlinkpay.payouts.model import (
     PAYOUT,
-    AddressRefused,
     BalanceTooLow,
     Charge,
     NewPayout,
-    NoLiquidity,
     Payout,
     PayoutEvent,
     PayoutExistsDifferent,
@@ -39,48 +34,24 @@ from bitlinkpay.payouts.model import (
     PayoutsStopped,
     PayoutState,
     PayoutTooLate,
+    QuoteExpired,
+    SamePerson,
     Terms,
 )
-from bitlinkpay.payouts.quoting import Prices, network_fee_units
+from bitlinkpay.payouts.quoting import Prices
 from bitlinkpay.payouts.store import PayoutChange
-from bitlinkpay.risk.model import Provider, ProviderDown, VerdictKind
+from bitlinkpay.risk.model import Provider
 from bitlinkpay.sending import service as sending
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingState, TooLate
 
+PaymentMove = Callable[[Tx, OwnerKind, UUID, datetime], Awaitable[None]]
 EARLIER_TARGETS: Final = 200
+_DAY: Final = timedelta(days=1)
 _OWNERS: Final[Mapping[PayoutKind, OwnerKind]] = {
     PayoutKind.PAYOUT: OwnerKind.PAYOUT,
     PayoutKind.SETTLEMENT: OwnerKind.SETTLEMENT,
     PayoutKind.REFUND: OwnerKind.REFUND,
 }
-
-Quotes = Callable[[Intent], Awaitable[FeeQuote]]
-"""What an intent would cost on its network now; raises `CannotPlan` or `ChainError`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A checked and quoted request; nothing is stored yet.
-
-    Attributes:
-        hold: why a person has to look first, "" for nobody.
-    """
-
-    new: NewPayout
-    target: str
-    quote: FeeQuote
-    network_fee_units: int
-    hold: str
-    request_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A request whose preparation failed; it may still repeat a payout that exists."""
-
-    new: NewPayout
-    request_hash: bytes
-    problem: Problem
 
 
 class Payouts:
@@ -107,74 +78,23 @@ class Payouts:
             clock: business time.
         """
         self._registry = registry
-        self._quotes = quotes
-        self._prices = prices
-        self._providers = providers
         self._hot_wallet = hot_wallet
         self._clock = clock
+        self._drafting = Drafting(
+            registry=registry, quotes=quotes, prices=prices, providers=providers, hot_wallet=hot_wallet, clock=clock
+        )
 
     async def prepare(self, new: NewPayout) -> Draft | Repeat:
         """Check and quote a request; networks and providers are asked here, and no transaction is open."""
-        digest = _digest(new)
-        try:
-            return await self._draft(new, digest)
-        except Problem as problem:
-            return Repeat(new, digest, problem)
-
-    async def _draft(self, new: NewPayout, digest: bytes) -> Draft:
-        network = self._registry.networks[new.asset.network]
-        try:
-            target = parse_address(network, new.target)
-        except Problem as problem:
-            raise AddressRefused(problem.message) from None
-        checks.check_tag(network.family, new.tag)
-        units = checks.check_amount(new.asset, new.amount, Terms(), today_units=0)
-        hold = await self._screen(network, target)
-        quote = await self._quote(network, Payment(self._hot_wallet(network), new.asset.id, target, new.tag, units))
-        native = self._registry.native(network.id)
-        fee = await network_fee_units(new.asset, native, quote, self._prices)
-        return Draft(new, target, quote, fee, hold, digest)
-
-    async def _screen(self, network: Network, target: str) -> str:
-        """Return why a person has to look at the recipient, "" if nobody has.
-
-        Raises:
-            AddressRefused: it is listed.
-        """
-        for provider in self._providers:
-            try:
-                findings = await provider.look_up(network.id, [target])
-            except ProviderDown:
-                return f"screening by {provider.name} gave no answer"
-            if any(finding.kind is VerdictKind.LISTED for finding in findings):
-                raise AddressRefused("it is on a sanctions list")
-        return ""
-
-    async def _quote(self, network: Network, payment: Payment) -> FeeQuote:
-        intent = Intent(
-            intent_id=new_uuid7(),
-            network=network.id,
-            purpose=Purpose.PAYOUT,
-            payer=payment.source,
-            payments=(payment,),
-            fee_max_units=0,
-            expires_at=self._clock.now(),
-        )
-        try:
-            return await self._quotes(intent)
-        except (LacksFunds, LacksGas):
-            raise NoLiquidity(network.title) from None
-        except CannotPlan as obstacle:
-            raise AddressRefused(f"the network would not carry it out ({obstacle.reason})") from None
-        except ChainError as error:
-            raise Unavailable(f"{network.title} can't be asked for its fee now; try again in a moment") from error
+        return await self._drafting.prepare(new)
 
     async def request(self, tx: Tx, draft: Draft | Repeat) -> Payout:
         """Reserve a payout's money and queue it, or return the one that this request repeats.
 
         Raises:
             PayoutExistsDifferent: the source_id was used with other parameters.
-            AddressRefused, AmountRefused, BalanceTooLow, PayoutsStopped: nothing was reserved; the source_id is free.
+            AddressRefused, AmountRefused, BalanceTooLow, PayoutsStopped, QuoteExpired: nothing was reserved; the
+                source_id is free.
             Problem: what the preparation of a request failed of that repeats nothing.
         """
         new = draft.new
@@ -183,13 +103,15 @@ class Payouts:
             return _repeated(earlier, draft.request_hash)
         if isinstance(draft, Repeat):
             raise draft.problem
+        if self._clock.now() - draft.quoted_at > QUOTE_LIFE:
+            raise QuoteExpired
         asset = new.asset
         await self._check_place(tx, draft)
         available = accounts.available(new.merchant.merchant_id)
         await ledger.lock(tx, [(available, asset.id)])  # before the day's sum is read: no other request comes between
         terms = await store.find_terms(tx, new.merchant.merchant_id, new.kind, asset.id)
         now = self._clock.now()
-        today = await store.day_units(tx, new.merchant.merchant_id, asset.id, now - timedelta(days=1))
+        today = await store.day_units(tx, new.merchant.merchant_id, asset.id, now - _DAY)
         units = checks.check_amount(asset, new.amount, terms, today_units=today)
         hold = draft.hold or await self._hold(tx, draft, units, terms)
         payout = self._payout(draft, units, terms, hold, now)
@@ -216,9 +138,18 @@ class Payouts:
         if terms.review_above_units is not None and units > terms.review_above_units:
             return "larger than what goes out without a review"
         new = draft.new
+        if terms.fresh_max_units is not None and await self._takes_fresh(tx, draft, units) > terms.fresh_max_units:
+            return "takes more of what was credited in the last 24 hours than goes out without a review"
         earlier = await store.earlier_targets(tx, new.merchant.merchant_id, new.asset.network, EARLIER_TARGETS)
         twin = checks.look_alike(draft.target, earlier)
         return f"looks like {twin}, which was paid before, and is another address" if twin else ""
+
+    async def _takes_fresh(self, tx: Tx, draft: Draft, units: int) -> int:
+        """Return how much of a payout only money of the last day can pay: what is older goes first (DEP-24)."""
+        merchant_id, asset = draft.new.merchant.merchant_id, draft.new.asset.id
+        held = await ledger.balance(tx, accounts.available(merchant_id), asset)
+        fresh = await store.fresh_units(tx, merchant_id, asset, self._clock.now() - _DAY)
+        return units - max(0, held - fresh)
 
     def _payout(self, draft: Draft, units: int, terms: Terms, hold: str, now: datetime) -> Payout:
         new = draft.new
@@ -241,6 +172,7 @@ class Payouts:
             txid="",
             request_hash=draft.request_hash,
             created_at=now,
+            maker=new.maker,
         )
 
     async def _reserve(self, tx: Tx, payout: Payout, now: datetime) -> None:
@@ -292,27 +224,49 @@ class Payouts:
         await sending.queue(tx, [queued], now)
 
     async def approve(self, tx: Tx, payout_id: PayoutId, *, by: str) -> Payout:
-        """Let a payout go that waited for a person.
+        """Let a payout go that waited for a person; one that was held goes on at its old place in the queue.
 
         Raises:
             PayoutNotFound: there is none.
             PayoutTooLate: it does not wait for one.
+            SamePerson: who asked for it has to leave this to another.
         """
+        now = self._clock.now()
+        found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
+        if found.maker and found.maker == by:
+            raise SamePerson(by)
+        is_queued = await self._move_payment(tx, found, sending.resume, now)
         payout = await self._locked(tx, payout_id)
         payout = await self._decide(tx, payout, PayoutEvent.APPROVED, reason="", cause=by)
-        await self._queue(tx, payout, self._clock.now())
+        await store.note_checker(tx, payout_id, by)
+        if not is_queued:
+            await self._queue(tx, payout, now)
         return payout
 
+    async def hold(self, tx: Tx, payout_id: PayoutId, *, reason: str, by: str) -> Payout:
+        """Stop a payout that waits in the queue until a person approves or rejects it.
+
+        Raises:
+            PayoutNotFound: there is none.
+            PayoutTooLate: it is signed, being signed, or waits for a person already.
+        """
+        found = await self._find(tx, payout_id, PayoutEvent.HELD)
+
+        async def hold(tx: Tx, owner: OwnerKind, owner_id: UUID, now: datetime) -> None:
+            await sending.hold(tx, owner, owner_id, reason=reason, now=now)
+
+        await self._move_payment(tx, found, hold, self._clock.now())
+        payout = await self._locked(tx, payout_id)
+        return await self._decide(tx, payout, PayoutEvent.HELD, reason=reason, cause=by)
+
     async def reject(self, tx: Tx, payout_id: PayoutId, *, reason: str, by: str) -> Payout:
-        """Refuse a payout that waited for a person; everything goes back.
+        """Refuse a payout that waited for a person; everything goes back, and its merchant is told the reason.
 
         Raises:
             PayoutNotFound, PayoutTooLate: see `approve`.
         """
-        payout = await self._locked(tx, payout_id)
-        payout = await self._decide(tx, payout, PayoutEvent.REJECTED, reason=reason, cause=by)
-        await give_back(tx, self._registry, [payout], self._clock.now())
-        return payout
+        found = await self._find(tx, payout_id, PayoutEvent.REJECTED)
+        return await self._call_back(tx, found, PayoutEvent.REJECTED, reason=reason, cause=by)
 
     async def cancel(self, tx: Tx, merchant_id: MerchantId, kind: PayoutKind, source_id: str) -> Payout:
         """Call a payout back that nothing was signed for; everything goes back.
@@ -324,20 +278,43 @@ class Payouts:
         found = await store.find_by_source(tx, merchant_id, kind, source_id)
         if found is None:
             raise PayoutNotFound
-        now = self._clock.now()
-        if found.state is PayoutState.APPROVED:  # its payment is locked first, as the lane's worker does
-            try:
-                await sending.cancel(tx, _OWNERS[kind], found.payout_id, now)
-            except TooLate:
-                raise PayoutTooLate(PayoutState.SIGNED) from None
-        payout = await self._locked(tx, found.payout_id)
-        if payout.state is not found.state:  # approved meanwhile: its payment is queued and was not called back
-            raise PayoutTooLate(payout.state)
-        payout = await self._decide(
-            tx, payout, PayoutEvent.CANCELLED, reason="cancelled by the merchant", cause="request"
+        return await self._call_back(
+            tx, found, PayoutEvent.CANCELLED, reason="cancelled by the merchant", cause="request"
         )
+
+    async def _call_back(self, tx: Tx, found: Payout, event: PayoutEvent, *, reason: str, cause: str) -> Payout:
+        if not PAYOUT.allows(found.state, event):
+            raise PayoutTooLate(found.state)
+        now = self._clock.now()
+        await self._move_payment(tx, found, sending.cancel, now)
+        payout = await self._locked(tx, found.payout_id)
+        if payout.state is not found.state:  # decided meanwhile
+            raise PayoutTooLate(payout.state)
+        payout = await self._decide(tx, payout, event, reason=reason, cause=cause)
         await give_back(tx, self._registry, [payout], now)
         return payout
+
+    async def _move_payment(self, tx: Tx, found: Payout, move: PaymentMove, now: datetime) -> bool:
+        """Move the payment of a payout, which is locked first, as the lane's worker does; False where it has none yet.
+
+        Raises:
+            PayoutTooLate: it is being signed, or not where the payout needs it.
+        """
+        try:
+            await move(tx, _OWNERS[found.kind], found.payout_id, now)
+        except TooLate:
+            raise PayoutTooLate(PayoutState.SIGNED if found.state is PayoutState.APPROVED else found.state) from None
+        except NotFound:
+            return False
+        return True
+
+    async def _find(self, tx: Tx, payout_id: PayoutId, event: PayoutEvent) -> Payout:
+        found = await store.find(tx, payout_id)
+        if found is None:
+            raise PayoutNotFound
+        if not PAYOUT.allows(found.state, event):
+            raise PayoutTooLate(found.state)
+        return found
 
     async def _locked(self, tx: Tx, payout_id: PayoutId) -> Payout:
         payout = (await store.lock(tx, [payout_id])).get(payout_id)
@@ -374,19 +351,3 @@ def _repeated(stored: Payout, request_hash: bytes) -> Payout:
     if stored.request_hash != request_hash:
         raise PayoutExistsDifferent(stored.source_id)
     return stored
-
-
-def _digest(new: NewPayout) -> bytes:
-    fields = (
-        new.kind,
-        new.source_id,
-        new.asset.id,
-        new.target,
-        new.tag,
-        str(new.amount.normalize()),
-        str(new.fiat_amount.normalize()) if new.fiat_amount is not None else "",
-        new.symbol,
-        str(new.exchange_rate.normalize()) if new.exchange_rate is not None else "",
-        new.callback_url,
-    )
-    return hashlib.sha256(msgspec.json.encode(fields)).digest()

@@ -25,12 +25,12 @@ CARRIED: Final = """
     select p.payout_id::text || ' ' || p.state || ': sending ' || coalesce(s.state, 'none') from payouts p
     left join sendings s on s.owner = p.kind and s.owner_id = p.payout_id
     where case p.state
-        when 'in_review' then s.state is not null
-        when 'rejected' then s.state is not null
+        when 'in_review' then coalesce(s.state, 'held') <> 'held'
+        when 'rejected' then coalesce(s.state, 'cancelled') <> 'cancelled'
         when 'cancelled' then coalesce(s.state, 'cancelled') <> 'cancelled'
         when 'completed' then s.state is distinct from 'delivered'
         when 'failed' then s.state is distinct from 'failed'
-        else s.state is null or s.state in ('delivered', 'failed', 'cancelled') end
+        else s.state is null or s.state in ('held', 'delivered', 'failed', 'cancelled') end
 """
 
 
@@ -67,6 +67,7 @@ def _payout(row: Row) -> Payout:
         request_hash=row["request_hash"],
         created_at=row["created_at"],
         ended_at=row["ended_at"],
+        maker=row["maker"],
     )
 
 
@@ -77,8 +78,8 @@ async def insert(tx: Tx, payout: Payout, network: str) -> bool:
         with stored as (
             insert into payouts (payout_id, merchant_id, kind, source_id, state, asset, network, target, tag, units,
                 fee_units, network_fee_units, native_max_units, fiat_amount, symbol, exchange_rate, callback_url,
-                reason, request_hash, created_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                reason, request_hash, created_at, maker)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
             on conflict (merchant_id, kind, source_id) do nothing
             returning payout_id
         ), noted as (
@@ -107,6 +108,7 @@ async def insert(tx: Tx, payout: Payout, network: str) -> bool:
         payout.reason,
         payout.request_hash,
         payout.created_at,
+        payout.maker,
     )
     return bool(stored)
 
@@ -154,6 +156,11 @@ async def list_of_merchant(tx: Tx, merchant_id: MerchantId, *, before: UUID | No
         limit,
     )
     return [_payout(row) for row in rows]
+
+
+async def note_checker(tx: Tx, payout_id: PayoutId, checker: str) -> None:
+    """Note who let a payout go; the database refuses whoever asked for it."""
+    await tx.execute("update payouts set checker = $2 where payout_id = $1", payout_id, checker)
 
 
 async def save(tx: Tx, changes: Sequence[PayoutChange], now: datetime) -> None:
@@ -214,6 +221,7 @@ async def find_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
         payment_max_units=_limit(row["payment_max_units"]),
         day_max_units=_limit(row["day_max_units"]),
         review_above_units=_limit(row["review_above_units"]),
+        fresh_max_units=_limit(row["fresh_max_units"]),
     )
 
 
@@ -226,11 +234,12 @@ async def save_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
     await tx.execute(
         """
         insert into payout_terms (merchant_id, kind, asset, fee_ppm, fee_flat_units, payment_max_units, day_max_units,
-            review_above_units)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)
+            review_above_units, fresh_max_units)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         on conflict (merchant_id, kind, asset) do update set fee_ppm = excluded.fee_ppm,
             fee_flat_units = excluded.fee_flat_units, payment_max_units = excluded.payment_max_units,
-            day_max_units = excluded.day_max_units, review_above_units = excluded.review_above_units
+            day_max_units = excluded.day_max_units, review_above_units = excluded.review_above_units,
+            fresh_max_units = excluded.fresh_max_units
         """,
         merchant_id,
         kind.value,
@@ -240,6 +249,7 @@ async def save_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
         terms.payment_max_units,
         terms.day_max_units,
         terms.review_above_units,
+        terms.fresh_max_units,
     )
 
 
@@ -249,6 +259,20 @@ async def day_units(tx: Tx, merchant_id: MerchantId, asset: str, since: datetime
         """
         select coalesce(sum(units), 0) from payouts
         where merchant_id = $1 and asset = $2 and created_at >= $3 and state not in ('rejected', 'cancelled', 'failed')
+        """,
+        merchant_id,
+        asset,
+        since,
+    )
+    return int(found)
+
+
+async def fresh_units(tx: Tx, merchant_id: MerchantId, asset: str, since: datetime) -> int:
+    """Return what deposits credited to a merchant since a moment brought it, fees taken off."""
+    found = await tx.fetchval(
+        """
+        select coalesce(sum(units - fee_units), 0) from deposits
+        where merchant_id = $1 and asset = $2 and state = 'credited' and updated_at >= $3
         """,
         merchant_id,
         asset,

@@ -1,7 +1,9 @@
 """What becomes of a lane's transactions: signed, stored, sent, sent again, outbid, mined, final, or proved dead."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
@@ -10,13 +12,15 @@ import msgspec
 from bitlinkpay.chains.base import FateState
 from bitlinkpay.chains.outgoing import CannotPlan, Intent, Outcome, Purpose, Signed, Wallet, numbers_taken
 from bitlinkpay.core.assets import Family
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.own import store as own
 from bitlinkpay.sending import settling
 from bitlinkpay.sending.lanes import store as lanes
+from bitlinkpay.sending.last_look import LastLook, Objections
+from bitlinkpay.sending.lease import Lease
 from bitlinkpay.sending.model import (
     Attempt,
-    LaneLost,
     SendingEvent,
     Transaction,
     TransactionEvent,
@@ -39,11 +43,13 @@ _IN_A_BLOCK: Final = (FateState.MINED, FateState.FINAL, FateState.FAILED)
 class Follower(Generic[P]):
     """Brings each transaction of a lane one step further; the caller holds the lane's lease."""
 
-    def __init__(self, parts: LaneParts[P], payer: Wallet, token: UUID) -> None:
+    def __init__(self, parts: LaneParts[P], payer: Wallet, lease: Lease[P]) -> None:
         self._parts = parts
         self._payer = payer
-        self._token = token
+        self._lease = lease
+        self._last_look = LastLook(parts)
         self._outbid_at: dict[UUID, datetime] = {}
+        self._sign_bid_at: dict[UUID, datetime] = {}
 
     async def follow(self) -> bool:
         """Look at every transaction that has not ended; say whether any of them moved."""
@@ -51,29 +57,56 @@ class Follower(Generic[P]):
             running = await transactions.list_open(tx, self._parts.network.id, self._payer.address, OPEN_SEEN)
         moved = False
         for transaction in running:
-            moved = await self._advance(transaction) or moved
+            await self._lease.keep()
+            try:
+                moved = await self._advance(transaction) or moved
+            except CannotPlan as obstacle:  # one that can't be understood any more holds up none of the others
+                log.critical(
+                    "%s: %s can't be followed: %s", transaction.network, transaction.latest.txid, obstacle.reason
+                )
         return moved
 
     async def _advance(self, transaction: Transaction) -> bool:
-        if not transaction.latest.txid and await self._sign(transaction):
-            return True
         if transaction.state is TransactionState.ALLOTTED:
-            return False
+            return await self._begin(transaction)
+        if not transaction.latest.txid and await self._sign_bid(transaction):
+            return True
         newest = _signed(transaction)[-1]
         if newest.sent_at is None:
             return await self._broadcast(transaction, newest)
         return await self._track(transaction, newest)
 
-    async def _sign(self, transaction: Transaction) -> bool:
+    async def _begin(self, transaction: Transaction) -> bool:
+        """Look once more, then let it be signed; what must not leave goes back, and the others without it."""
+        objections = await self._last_look.at(transaction)
+        if objections.reason:
+            return await self._take_back(transaction, objections)
         try:
-            signed = await self._parts.signing.sign(intent_of(transaction), self._plan(transaction.latest))
+            return await self._sign(transaction)
         except SignerRefused as refusal:
-            return await self._put_back(transaction, refusal)
+            # Those that it names have to wait for an operator or for another hour; the others go at once, without them.
+            named = refusal.payments or range(len(transaction.sendings))
+            later = self._parts.clock.now() + self._parts.limits.retry_after
+            return await self._put_back(transaction, refusal.message, rests=dict.fromkeys(named, later))
 
+    async def _sign_bid(self, transaction: Transaction) -> bool:
+        """Let a higher bid be signed; while nobody does, the one before is followed and the signer left alone."""
+        wall = self._parts.wall.now()
+        if self._sign_bid_at.get(transaction.transaction_id, wall) > wall:
+            return False
+        try:
+            return await self._sign(transaction)
+        except (SignerRefused, Unavailable) as refusal:
+            log.warning("%s: %s is not outbid: %s", self._payer.address, transaction.transaction_id, refusal.message)
+        self._sign_bid_at[transaction.transaction_id] = wall + self._parts.limits.retry_after
+        return False
+
+    async def _sign(self, transaction: Transaction) -> bool:
+        signed = await self._parts.signing.sign(intent_of(transaction), self._plan(transaction.latest))
         parts, wall, now = self._parts, self._parts.wall.now(), self._parts.clock.now()
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await transactions.store_signed(tx, transaction, txid=signed.txid, raw=signed.raw, wall=wall)
             await own.note(tx, transaction.network, signed.txid, pays_others=transaction.purpose is Purpose.PAYOUT)
             if transaction.state is TransactionState.ALLOTTED:
@@ -83,45 +116,44 @@ class Follower(Generic[P]):
 
         return await self._parts.database.unit(work)
 
-    async def _put_back(self, transaction: Transaction, refusal: SignerRefused) -> bool:
-        """The signer refuses: what was never signed goes back into the queue, a bump is left to its own."""
-        if transaction.state is not TransactionState.ALLOTTED:
-            log.warning(
-                "%s: the signer will not outbid %s: %s",
-                self._payer.address,
-                transaction.transaction_id,
-                refusal.message,
-            )
-            return False
-        log.warning(
-            "%s: the signer refuses a transaction of %s: %s",
-            self._parts.network.id,
-            self._payer.address,
-            refusal.message,
-        )
+    async def _take_back(self, transaction: Transaction, objections: Objections) -> bool:
+        later = self._parts.clock.now() + self._parts.limits.retry_after
+        rests = dict.fromkeys(objections.unknown, later)
+        return await self._put_back(transaction, objections.reason, rests=rests, held=objections.listed)
+
+    async def _put_back(
+        self,
+        transaction: Transaction,
+        reason: str,
+        *,
+        rests: Mapping[int, datetime],
+        held: Mapping[int, str] = MappingProxyType({}),
+    ) -> bool:
+        """Give the slot of a transaction that was never signed back, and its payments to the queue.
+
+        Args:
+            transaction: the newest of the lane.
+            reason: for people.
+            rests: by place, how long a payment is left alone.
+            held: by place, why a person has to look at a payment first.
+        """
+        log.warning("%s: %s does not sign: %s", self._parts.network.id, self._payer.address, reason)
         now = self._parts.clock.now()
-        # Those that it names have to wait for an operator or for another hour; the others go at once, without them.
-        named = set(refusal.payments) or set(range(len(transaction.sendings)))
-        later = now + self._parts.limits.retry_after
-        rests = [later if place in named else now for place in range(len(transaction.sendings))]
+        taken = numbers_taken(self._parts.network.family, transaction.purpose)
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
-            taken = numbers_taken(self._parts.network.family, transaction.purpose)
-            number = transaction.slot.number + taken
-            if not await lanes.step(
-                tx, transaction.network, self._payer.address, token=self._token, number=number, by=-taken
-            ):
-                raise LaneLost
+            await self._lease.hold(tx)
+            await self._lease.step(tx, number=transaction.slot.number + taken, by=-taken)
             await settling.release(
                 tx,
                 self._parts.owners,
                 transaction,
                 TransactionEvent.REFUSED,
-                reason=refusal.message,
+                reason=reason,
                 now=now,
-                rests=rests,
+                rests=[rests.get(place, now) for place in range(len(transaction.sendings))],
             )
+            await settling.hold(tx, self._parts.owners, settling.released(transaction, held), now)
             return True
 
         return await self._parts.database.unit(work)
@@ -133,7 +165,7 @@ class Follower(Generic[P]):
         is_first = transaction.state is TransactionState.SIGNED
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await transactions.note_sent(tx, transaction, attempt, answer=text, wall=self._parts.wall.now())
             if is_first:
                 now = self._parts.clock.now()
@@ -183,7 +215,7 @@ class Follower(Generic[P]):
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await settling.mined(tx, self._parts.owners, transaction, outcome, now)
             return True
 
@@ -193,7 +225,7 @@ class Follower(Generic[P]):
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await settling.vanished(tx, self._parts.owners, transaction, now)
             return True
 
@@ -205,7 +237,7 @@ class Follower(Generic[P]):
         native = parts.registry.native(parts.network.id).id
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await settling.end(
                 tx,
                 parts.owners,
@@ -237,7 +269,7 @@ class Follower(Generic[P]):
         )
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await settling.release(
                 tx,
                 parts.owners,
@@ -248,7 +280,7 @@ class Follower(Generic[P]):
                 rests=[now] * len(transaction.sendings),
             )
             if is_foul:
-                await lanes.freeze(tx, transaction.network, self._payer.address, reason)
+                await lanes.freeze(tx, transaction.network, self._payer.address, reason, now)
             return True
 
         if is_foul:
@@ -289,7 +321,7 @@ class Follower(Generic[P]):
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await transactions.add_attempt(tx, transaction, msgspec.json.encode(plan), now)
             return True
 
@@ -299,7 +331,7 @@ class Follower(Generic[P]):
         now = self._parts.clock.now()
 
         async def work(tx: Tx) -> bool:
-            await self._hold(tx)
+            await self._lease.hold(tx)
             await transactions.move(tx, transaction, event, cause=cause, now=now)
             await settling.progress(
                 tx, self._parts.owners, transaction, each, now=now, txid=_signed(transaction)[-1].txid, reason=cause
@@ -307,10 +339,6 @@ class Follower(Generic[P]):
             return True
 
         return await self._parts.database.unit(work)
-
-    async def _hold(self, tx: Tx) -> None:
-        if not await lanes.hold(tx, self._parts.network.id, self._payer.address, self._token):
-            raise LaneLost
 
     def _plan(self, attempt: Attempt) -> P:
         return msgspec.json.decode(attempt.plan, type=self._parts.plan_type)

@@ -6,7 +6,6 @@ lane's lease fences every write, so that a second worker's work is thrown away a
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final, Generic, TypeVar
 from uuid import UUID, uuid4
 
@@ -30,7 +29,16 @@ from bitlinkpay.ledger import service as ledger
 from bitlinkpay.sending import queue, settling, setup, store
 from bitlinkpay.sending.follower import Follower
 from bitlinkpay.sending.lanes import store as lanes
-from bitlinkpay.sending.model import Attempt, LaneLost, Sending, SendingEvent, Transaction, TransactionState
+from bitlinkpay.sending.lease import Lease
+from bitlinkpay.sending.model import (
+    Attempt,
+    LaneLost,
+    PaymentMoved,
+    Sending,
+    SendingEvent,
+    Transaction,
+    TransactionState,
+)
 from bitlinkpay.sending.outputs import store as outputs_store
 from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.service import custody
@@ -39,7 +47,6 @@ from bitlinkpay.sending.transactions import store as transactions
 log = logging.getLogger(__name__)
 
 P = TypeVar("P")
-LEASE_LIFE: Final = timedelta(seconds=20)
 QUEUE_SEEN: Final = 512
 """How far into the queue one choice looks."""
 
@@ -51,12 +58,13 @@ class LaneWorker(Generic[P]):
         """Work on the lane of `payer`; workers of one process share a `token`, so that each goes on with the lease."""
         self._parts = parts
         self._payer = payer
-        self._token = token or uuid4()
-        self._follower = Follower(parts, payer, self._token)
+        self._lease = Lease(parts, payer, token or uuid4())
+        self._follower = Follower(parts, payer, self._lease)
 
     async def step(self) -> bool:
         """Do one bounded piece of work; return True when there may be more now."""
-        lane = await self._take()
+        await self._open()
+        lane = await self._lease.take()
         if lane is None:
             return False
         number, frozen_reason = lane
@@ -67,21 +75,17 @@ class LaneWorker(Generic[P]):
             return await self._send_next(number)
         except LaneLost:
             return False
+        except PaymentMoved:  # its merchant called it back in this moment: the others go without it
+            return True
 
-    async def _take(self) -> tuple[int, str] | None:
-        """Take the lease; open the lane at its first use, where the chain says that it stands."""
+    async def _open(self) -> None:
+        """Open the lane at its first use, where the chain says that it stands."""
         parts, network = self._parts, self._parts.network.id
         async with parts.database.reader() as tx:
             is_open = await lanes.is_open(tx, network, self._payer.address)
         if not is_open:
             lane = await parts.sender.lane(self._payer)
             await parts.database.unit(lambda tx: lanes.open_(tx, network, self._payer, lane.next_number))
-
-        async def work(tx: Tx) -> tuple[int, str] | None:
-            wall = parts.wall.now()
-            return await lanes.take(tx, network, self._payer.address, token=self._token, wall=wall, life=LEASE_LIFE)
-
-        return await parts.database.unit(work, resolve=work)
 
     async def _send_next(self, number: int) -> bool:
         """Put the next payments of the queue into a transaction; say whether there was anything to do."""
@@ -96,6 +100,7 @@ class LaneWorker(Generic[P]):
                 return False
             free = await self._free_units(tx, queued, running)
         chain = await parts.sender.lane(self._payer)
+        await self._lease.keep()
         if chain.next_number > number:
             await self._freeze(number, chain.next_number)
             return False
@@ -151,10 +156,9 @@ class LaneWorker(Generic[P]):
 
         async def work(tx: Tx) -> None:
             # Who lost the lease during a slow answer knows an old number: another worker gave out what the chain shows.
-            if not await lanes.step(tx, network, payer, token=self._token, number=number, by=0):
-                raise LaneLost
+            await self._lease.step(tx, number=number, by=0)
             log.critical("%s: lane of %s frozen: %s", network, payer, reason)
-            await lanes.freeze(tx, network, payer, reason)
+            await lanes.freeze(tx, network, payer, reason, self._parts.clock.now())
 
         await self._parts.database.unit(work)
 
@@ -246,10 +250,7 @@ class LaneWorker(Generic[P]):
         )
 
         async def work(tx: Tx) -> bool:
-            if not await lanes.step(
-                tx, intent.network, self._payer.address, token=self._token, number=slot.number, by=taken_numbers
-            ):
-                raise LaneLost
+            await self._lease.step(tx, number=slot.number, by=taken_numbers)
             await transactions.allot(tx, transaction, now)
             await settling.progress(tx, parts.owners, transaction, SendingEvent.TAKEN, now=now)
             return True
@@ -272,8 +273,7 @@ class LaneWorker(Generic[P]):
         parts, now = self._parts, self._parts.clock.now()
 
         async def work(tx: Tx) -> None:
-            if not await lanes.hold(tx, parts.network.id, self._payer.address, self._token):
-                raise LaneLost
+            await self._lease.hold(tx)
             await settling.refuse(tx, parts.owners, sending, reason, now)
 
         await parts.database.unit(work)

@@ -22,6 +22,7 @@ class SendingState(StrEnum):
     """How far one payment is."""
 
     QUEUED = "queued"
+    HELD = "held"  # out of the queue until a person has looked
     SENDING = "sending"  # in a transaction: its bytes may exist
     UNCERTAIN = "uncertain"  # no node knows it any more, and nothing proves that it is dead
     CONFIRMING = "confirming"  # in a block that is not final
@@ -43,6 +44,8 @@ class SendingEvent(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"  # it can't be carried out, now or ever
     CANCELLED = "cancelled"
+    HELD = "held"
+    RESUMED = "resumed"
 
 
 _S, _E = SendingState, SendingEvent
@@ -54,6 +57,9 @@ SENDING: Final = Machine[SendingState, SendingEvent](
             (_S.QUEUED, _E.TAKEN): _S.SENDING,
             (_S.QUEUED, _E.REFUSED): _S.FAILED,
             (_S.QUEUED, _E.CANCELLED): _S.CANCELLED,
+            (_S.QUEUED, _E.HELD): _S.HELD,
+            (_S.HELD, _E.RESUMED): _S.QUEUED,
+            (_S.HELD, _E.CANCELLED): _S.CANCELLED,
             (_S.SENDING, _E.RELEASED): _S.QUEUED,
             (_S.SENDING, _E.LOST): _S.UNCERTAIN,
             (_S.SENDING, _E.MINED): _S.CONFIRMING,
@@ -82,7 +88,7 @@ class TransactionState(StrEnum):
     MINED = "mined"
     FINAL = "final"
     REVERTED = "reverted"  # final, and it did nothing but cost
-    RELEASED = "released"  # never signed: the slot is free again
+    RELEASED = "released"  # never sent: the slot is free again
     DEAD = "dead"  # proved at finality: it can never take effect
 
 
@@ -97,7 +103,7 @@ class TransactionEvent(StrEnum):
     VANISHED = "vanished"
     FINALIZED = "finalized"
     REVERTED = "reverted"
-    REFUSED = "refused"  # the signer will not sign it and never has
+    REFUSED = "refused"  # it must not be signed, and no bytes of it were ever stored
     DIED = "died"
 
 
@@ -224,6 +230,31 @@ class Transaction:
 
 class LaneLost(Exception):
     """Another worker holds the lane or moved it: the work at hand is thrown away."""
+
+
+class PaymentMoved(Exception):
+    """A payment left the queue while it was planned, called back or held: the work at hand is thrown away."""
+
+
+class LaneNotFrozen(Conflict):
+    """There is no lane of this wallet, or it works."""
+
+    code = "lane.not_frozen"
+
+    def __init__(self, network: str, payer: str) -> None:
+        super().__init__(f"the lane of {payer} on {network} is not frozen; see `bitlinkpay lane list`")
+
+
+class LaneBusy(Conflict):
+    """The lane can't be moved on while transactions of it are on their way."""
+
+    code = "lane.busy"
+
+    def __init__(self, running: int) -> None:
+        super().__init__(
+            f"{running} transactions of this lane have not ended, and the chain stands beyond the lane's own number;"
+            " wait until each is final or proved dead, then try again"
+        )
 
 
 class SendingExists(Conflict):

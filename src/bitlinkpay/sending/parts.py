@@ -1,6 +1,6 @@
 """What the lanes of one network are made of, and how patient they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
@@ -10,6 +10,7 @@ from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.db.pool import Database
+from bitlinkpay.risk.model import Provider
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.service import Owner
 
@@ -58,7 +59,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LaneParts(Generic[P]):
-    """What the lanes of one network are made of. `clock` is business time, `wall` is not."""
+    """What the lanes of one network are made of.
+
+    `clock` is business time, `wall` is not; `providers` are asked about recipients once more before a signature.
+    """
 
     database: Database
     registry: Registry
@@ -70,3 +74,4 @@ class LaneParts(Generic[P]):
     clock: Clock
     wall: Clock
     limits: Limits = Limits()
+    providers: Sequence[Provider] = ()

@@ -43,6 +43,7 @@ class Stage(StrEnum):
     """How far a payment is for whom asked for it, before its end."""
 
     QUEUED = "queued"  # again, after its transaction came to nothing
+    HELD = "held"  # out of the queue: a person has to look, `Sending.reason` says why
     SIGNED = "signed"
     BROADCAST = "broadcast"
     UNCERTAIN = "uncertain"
@@ -89,16 +90,34 @@ def _content(sending: Sending) -> tuple[object, ...]:
 
 
 async def cancel(tx: Tx, owner: OwnerKind, owner_id: UUID, now: datetime) -> None:
-    """Call a payment back that still waits in the queue.
+    """Call a payment back that still waits, in the queue or for a person.
 
     Raises:
         TooLate: it is part of a transaction already, or has ended.
         NotFound: nobody asked for it.
     """
+    await _move(tx, owner, owner_id, SendingEvent.CANCELLED, reason="", now=now)
+
+
+async def hold(tx: Tx, owner: OwnerKind, owner_id: UUID, *, reason: str, now: datetime) -> None:
+    """Take a payment out of the queue until `resume`. Raises as `cancel`."""
+    await _move(tx, owner, owner_id, SendingEvent.HELD, reason=reason, now=now)
+
+
+async def resume(tx: Tx, owner: OwnerKind, owner_id: UUID, now: datetime) -> None:
+    """Put a held payment back into the queue, at its old place.
+
+    Raises:
+        TooLate: it is not held.
+        NotFound: nobody asked for it.
+    """
+    await _move(tx, owner, owner_id, SendingEvent.RESUMED, reason="", now=now)
+
+
+async def _move(tx: Tx, owner: OwnerKind, owner_id: UUID, event: SendingEvent, *, reason: str, now: datetime) -> None:
     sending = await store.lock_by_owner(tx, owner, owner_id)
     if sending is None:
         raise NotFound(f"no {owner} {owner_id.hex} was ever queued")
-    if not SENDING.allows(sending.state, SendingEvent.CANCELLED):
+    if not SENDING.allows(sending.state, event):
         raise TooLate(sending.state)
-    after = SENDING.next(sending.state, SendingEvent.CANCELLED)
-    await store.save(tx, [SendingChange(sending, SendingEvent.CANCELLED, after, None)], now)
+    await store.save(tx, [SendingChange(sending, event, SENDING.next(sending.state, event), None, reason=reason)], now)

@@ -18,6 +18,7 @@ from bitlinkpay.sending.model import (
     OwnerKind,
     Sending,
     SendingEvent,
+    SendingState,
     Transaction,
     TransactionEvent,
 )
@@ -91,6 +92,23 @@ async def announce(tx: Tx, owners: Owners, transaction: Transaction, stage: Stag
 async def _tell(tx: Tx, owners: Owners, sendings: Sequence[Sending], *, stage: Stage, txid: str, now: datetime) -> None:
     for owner, mine in _by_owner(sendings, lambda sending: sending):
         await owners[owner].progressed(tx, mine, stage, txid, now)
+
+
+def released(transaction: Transaction, reasons: Mapping[int, str]) -> list[tuple[Sending, str]]:
+    """Return payments of a transaction as they are after `release`, by place, each with what is said about it."""
+    queued = [replace(s, state=SendingState.QUEUED, transaction_id=None) for s in transaction.sendings]
+    return [(queued[place], reason) for place, reason in sorted(reasons.items())]
+
+
+async def hold(tx: Tx, owners: Owners, reasons: Sequence[tuple[Sending, str]], now: datetime) -> None:
+    """Take queued payments out of the queue, each with the reason why a person has to look."""
+    held = [replace(s, state=SENDING.next(s.state, SendingEvent.HELD), reason=reason) for s, reason in reasons]
+    changes = [
+        SendingChange(before, SendingEvent.HELD, after.state, None, reason=after.reason)
+        for (before, _), after in zip(reasons, held, strict=True)
+    ]
+    await store.save(tx, changes, now)
+    await _tell(tx, owners, held, stage=Stage.HELD, txid="", now=now)
 
 
 async def refuse(tx: Tx, owners: Owners, sending: Sending, reason: str, now: datetime) -> None:

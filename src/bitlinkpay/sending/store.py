@@ -9,9 +9,19 @@ from uuid import UUID
 from bitlinkpay.chains.outgoing import KeyRole, Payment, Purpose, Wallet
 from bitlinkpay.core.ids import MerchantId, SendingId, TransactionId
 from bitlinkpay.db.driver import Row, Tx
-from bitlinkpay.sending.model import OwnerKind, Sending, SendingEvent, SendingState
+from bitlinkpay.sending.model import OwnerKind, PaymentMoved, Sending, SendingEvent, SendingState
 
 SENDINGS_CHANNEL: Final = "sendings"
+
+# Why a payment `s` must not leave now: a kill switch that is thrown, or a merchant that may not work.
+_STOPPED: Final = """
+    select 'payments are stopped: ' || p.reason from payment_stops p where p.scope = 'all'
+        or (p.scope = 'network' and p.subject = s.network) or (p.scope = 'asset' and p.subject = s.asset)
+        or (p.scope = 'merchant' and p.subject = s.merchant_id::text)
+"""
+_SUSPENDED: Final = """
+    select 'the merchant is ' || m.state from merchants m where m.merchant_id = s.merchant_id and m.state <> 'active'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +119,41 @@ async def lock_by_owner(tx: Tx, owner: OwnerKind, owner_id: UUID) -> Sending | N
 
 
 async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit: int) -> list[Sending]:
-    """Return what waits in a lane in the order of the queue, without what is stopped or not due yet."""
+    """Return what waits in a lane in the order of the queue, without what must not leave now or is not due yet.
+
+    Where more waits than `limit`, every merchant's oldest come first: nobody's long queue hides another's payment.
+    """
     rows = await tx.fetch(
-        """
-        select s.* from sendings s
-        where s.network = $1 and s.payer = $2 and s.state = 'queued' and s.not_before <= $3
-            and not exists (
-                select from payment_stops p where p.scope = 'all'
-                    or (p.scope = 'network' and p.subject = s.network) or (p.scope = 'asset' and p.subject = s.asset)
-                    or (p.scope = 'merchant' and p.subject = s.merchant_id::text))
-        order by s.queued_at, s.sending_id limit $4
-        """,
+        f"""
+        with turns as (
+            select sending_id, row_number() over (partition by merchant_id order by queued_at, sending_id) as turn
+            from sendings s
+            where network = $1 and payer = $2 and state = 'queued' and not_before <= $3
+                and not exists ({_STOPPED}) and not exists ({_SUSPENDED})
+        ), seen as (
+            select sending_id from turns where turn <= $4 order by turn, sending_id limit $4
+        )
+        select * from sendings join seen using (sending_id) order by queued_at, sending_id
+        """,  # noqa: S608 - our own constants
         network,
         payer,
         now,
         limit,
     )
     return [read(row) for row in rows]
+
+
+async def obstacles(tx: Tx, sending_ids: Sequence[SendingId]) -> dict[SendingId, str]:
+    """Return why payments must not leave now, of those that must not."""
+    rows = await tx.fetch(
+        f"""
+        select s.sending_id, why.reason from sendings s
+        cross join lateral (select min(r) from ({_STOPPED} union all {_SUSPENDED}) as found (r)) as why (reason)
+        where s.sending_id = any($1::uuid[]) and why.reason is not null
+        """,  # noqa: S608 - our own constants
+        list(sending_ids),
+    )
+    return {SendingId(row["sending_id"]): row["reason"] for row in rows}
 
 
 async def promised_units(tx: Tx, network: str, sources: Sequence[str]) -> dict[tuple[str, str], int]:
@@ -146,7 +174,8 @@ async def save(tx: Tx, changes: Sequence[SendingChange], now: datetime) -> None:
     """Apply changes of payments, one each, and note their events.
 
     Raises:
-        AssertionError: a payment was not in the expected state; the whole transaction is to be thrown away.
+        PaymentMoved: a queued payment was called back or held meanwhile; the whole transaction is to be thrown away.
+        AssertionError: another was not in the expected state, though nobody but its lane may move it.
     """
     if not changes:
         return
@@ -177,7 +206,11 @@ async def save(tx: Tx, changes: Sequence[SendingChange], now: datetime) -> None:
         [c.not_before for c in changes],
         now,
     )
-    assert len(done) == len(changes), "a payment moved under our lease"
+    moved = {row["sending_id"] for row in done}
+    late = [c.sending for c in changes if c.sending.sending_id not in moved]
+    if any(sending.state is SendingState.QUEUED for sending in late):
+        raise PaymentMoved
+    assert not late, "a payment moved under our lease"
 
 
 async def postpone(tx: Tx, sending_ids: Sequence[SendingId], *, reason: str, until: datetime) -> None:

@@ -1,10 +1,30 @@
 """Every SQL statement about lanes: who may write, and which number comes next."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from bitlinkpay.chains.outgoing import Wallet
-from bitlinkpay.db.driver import Tx
+from bitlinkpay.chains.outgoing import KeyRole, Wallet
+from bitlinkpay.db.driver import Row, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane as an operator sees it.
+
+    Attributes:
+        next_number: the number of its next transaction.
+        frozen_reason: why it plans nothing, "" if it does.
+        waiting: how many payments wait in it.
+        running: how many of its transactions have not ended.
+    """
+
+    network: str
+    payer: Wallet
+    next_number: int
+    frozen_reason: str
+    waiting: int
+    running: int
 
 
 async def open_(tx: Tx, network: str, payer: Wallet, number: int) -> None:
@@ -73,6 +93,66 @@ async def step(tx: Tx, network: str, payer: str, *, token: UUID, number: int, by
     return bool(moved)
 
 
-async def freeze(tx: Tx, network: str, payer: str, reason: str) -> None:
-    """Stop a lane until a person has looked; "" lets it go on."""
+async def freeze(tx: Tx, network: str, payer: str, reason: str, now: datetime) -> None:
+    """Stop a lane until a person has looked (`thaw`)."""
     await tx.execute("update lanes set frozen_reason = $3 where network = $1 and payer = $2", network, payer, reason)
+    await _note(tx, network, payer, event="frozen", cause=reason, now=now)
+
+
+async def thaw(tx: Tx, network: str, payer: str, *, number: int, cause: str, now: datetime) -> None:
+    """Let a lane go on, at `number` where that is further than it stood."""
+    await tx.execute(
+        """
+        update lanes set frozen_reason = '', next_number = greatest(next_number, $3)
+        where network = $1 and payer = $2
+        """,
+        network,
+        payer,
+        number,
+    )
+    await _note(tx, network, payer, event="thawed", cause=f"{cause}: goes on at {number} or above", now=now)
+
+
+async def _note(tx: Tx, network: str, payer: str, *, event: str, cause: str, now: datetime) -> None:
+    await tx.execute(
+        """
+        insert into lane_events (network, payer, seq, event, cause, at)
+        select $1, $2, coalesce(max(seq), 0) + 1, $3, $4, $5 from lane_events where network = $1 and payer = $2
+        """,
+        network,
+        payer,
+        event,
+        cause,
+        now,
+    )
+
+
+async def list_all(tx: Tx) -> list[LaneRow]:
+    """Return every lane that was ever opened, by network and wallet."""
+    rows = await tx.fetch(
+        """
+        select l.*, (select count(*) from sendings s where s.network = l.network and s.payer = l.payer
+                and s.state in ('queued', 'held')) as waiting,
+            (select count(*) from transactions t where t.network = l.network and t.payer = l.payer
+                and t.state in ('allotted', 'signed', 'broadcast', 'uncertain', 'mined')) as running
+        from lanes l order by network, payer
+        """
+    )
+    return [_lane(row) for row in rows]
+
+
+async def lock(tx: Tx, network: str, payer: str) -> bool:
+    """Lock a lane's row, whoever works on it; say whether there is one."""
+    found = await tx.fetchval("select true from lanes where network = $1 and payer = $2 for update", network, payer)
+    return bool(found)
+
+
+def _lane(row: Row) -> LaneRow:
+    return LaneRow(
+        network=row["network"],
+        payer=Wallet(KeyRole(row["role"]), row["key_index"], row["payer"]),
+        next_number=row["next_number"],
+        frozen_reason=row["frozen_reason"],
+        waiting=row["waiting"],
+        running=row["running"],
+    )
