@@ -1,5 +1,6 @@
 """Payouts and the platform's own wallets on the command line: payout, treasury, sandbox fund."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -9,11 +10,14 @@ from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import payouts_of
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.cli.naming import find_merchant
+from bitlinkpay.merchants import service as merchants
+from bitlinkpay.merchants.model import Note
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind, Terms
 
 PAYOUT = {
-    "id", "kind", "source_id", "state", "asset", "amount", "fees", "address", "tag", "txid", "reason", "created_at",
+    "id", "kind", "source_id", "state", "asset", "amount", "fees", "address", "tag", "txid", "reason",
+    "waits_for", "created_at",
 }  # fmt: skip
 TARGET = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"
 REVIEW_ABOVE = 1_000_000
@@ -54,6 +58,11 @@ def ask(shop: Deployment, source_id: str, amount: str) -> Payout:
     return shop.act(work)
 
 
+async def history(platform: Platform) -> Sequence[Note]:
+    async with platform.database.reader() as tx:
+        return await merchants.list_events(tx, (await find_merchant(tx, "Corner Shop")).merchant_id)
+
+
 def available(shop: Deployment) -> tuple[str, str]:
     (row,) = shop.json("balance", "Corner Shop")
     return row["available"], row["reserved"]
@@ -85,6 +94,72 @@ def test_a_rejected_payout_gives_everything_back(shop: Deployment) -> None:
     assert available(shop) == before
     assert "too late" in shop.refusal("payout", "reject", waiting["id"], "--reason", "again")
     assert shop.json("ledger", "check")["ok"]
+
+
+def test_a_payout_says_what_it_waits_for(shop: Deployment) -> None:
+    ask(shop, "small", "0.5")
+    (row,) = shop.json("payout", "list", "--merchant", "Corner Shop")
+    assert (row["state"], row["waits_for"]) == ("approved", "")
+    shop.json("merchant", "suspend", "Corner Shop")
+    assert shop.json("payout", "show", row["id"])["waits_for"] == "the merchant is suspended"
+    shop.json("merchant", "resume", "Corner Shop")
+    shop.json("payout", "stop", "all", "--reason", "node trouble")
+    assert shop.json("payout", "show", row["id"])["waits_for"] == "payments are stopped: node trouble"
+    shop.json("payout", "start", "all")
+    shop.sql("update sendings set reason = 'above the cap of one payment'")
+    assert shop.json("payout", "show", row["id"])["waits_for"] == "above the cap of one payment"
+    held = shop.json("payout", "hold", row["id"], "--reason", "a call from the bank")
+    assert (held["state"], held["reason"], held["waits_for"]) == ("in_review", *["a call from the bank"] * 2)
+    assert shop.json("payout", "list") == [held]
+    assert shop.json("payout", "approve", row["id"])["waits_for"] == ""
+    shop.json("payout", "hold", row["id"], "--reason", "another call")
+    assert shop.json("payout", "reject", row["id"], "--reason", "no")["state"] == "rejected"
+    assert shop.json("ledger", "check")["ok"]
+
+
+def test_payout_terms_are_set_shown_and_kept_in_the_merchants_history(shop: Deployment) -> None:
+    words = ("payout", "terms", "Corner Shop", ASSET)
+    assert shop.json(*words) == {
+        "kind": "payout", "asset": ASSET, "fee_percent": "0", "fee_flat": "0", "payment_max": None, "day_max": None,
+        "review_above": "1", "fresh_max": None,
+    }  # fmt: skip
+    options = ("--fee", "0.25", "--fee-flat", "0.1", "--payment-max", "5", "--day-max", "8.5", "--fresh-max", "2")
+    changed = shop.json(*words, *options, "--review-above", "")
+    assert changed == shop.json(*words)
+    assert changed == {
+        "kind": "payout", "asset": ASSET, "fee_percent": "0.25", "fee_flat": "0.1", "payment_max": "5",
+        "day_max": "8.5", "review_above": None, "fresh_max": "2",
+    }  # fmt: skip
+    assert shop.json(*words, "--settlement")["payment_max"] is None
+    assert ask(shop, "charged", "4").charge.fee_units == 110_000
+    with pytest.raises(Exception, match="largest single withdrawal is 5 USDT"):
+        ask(shop, "dear", "5.5")
+    (noted,) = [note for note in shop.act(history) if note.event == "changed"]
+    assert noted.detail[f"payout terms of {ASSET}"]["payment_max_units"] == {"from": None, "to": "5000000"}
+    for wrong in (("--fee", "21"), ("--fee", "1e1"), ("--fee-flat", "0.0000001"), ("--day-max", "-1")):
+        shop.refusal(*words, *wrong)
+    shop.refusal("payout", "terms", "Nobody", ASSET)
+    shop.refusal("payout", "terms", "Corner Shop", "usdt-mars")
+
+
+def test_PAY_10_a_frozen_lane_is_shown_and_put_back_to_work(shop: Deployment) -> None:
+    assert shop.json("lane", "list") == []
+    ask(shop, "small", "0.5")
+    wallet = shop.json("sandbox", "fund", ASSET, "1")["wallet"]
+    shop.sql(
+        f"insert into lanes (network, payer, role, key_index, next_number, frozen_reason)"
+        f" values ('{NETWORK}', '{wallet}', 'hot', 0, 0, 'the key is used elsewhere')"
+    )
+    (row,) = shop.json("lane", "list")
+    assert row == {
+        "network": NETWORK, "wallet": wallet, "next_number": 0, "waiting": 1, "running": 0,
+        "frozen": "the key is used elsewhere",
+    }  # fmt: skip
+    assert shop.json("lane", "thaw", NETWORK, wallet)["frozen"] == ""
+    assert "not frozen" in shop.refusal("lane", "thaw", NETWORK)
+    assert "no lane of this wallet" in shop.refusal("lane", "thaw", NETWORK, TARGET)
+    shop.refusal("lane", "thaw", NETWORK, "nobody")
+    shop.refusal("lane", "thaw", "mars")
 
 
 def test_payouts_that_are_not_there_are_one_line(shop: Deployment) -> None:

@@ -16,6 +16,7 @@ from bitlinkpay.payouts.model import (
     PayoutKind,
     PayoutNotFound,
     PayoutTooLate,
+    SamePerson,
     Terms,
 )
 from bitlinkpay.signer.keyring import KeyRing
@@ -97,6 +98,21 @@ async def test_exactly_the_review_limit_goes_out_without_a_person(cashier: Cashi
     payout = await cashier.ask(ASSET, "20")
     assert (payout.state.value, payout.reason) == ("approved", "")
     assert await queued(cashier, payout) == [("payout", "queued")]
+
+
+async def test_PAY_43_who_asked_for_a_payout_is_not_who_approves_it(cashier: Cashier) -> None:
+    await terms(cashier, review_above_units=10 * UNIT)
+    payout = await cashier.ask(ASSET, "20", maker="operator")
+    with pytest.raises(SamePerson, match="operator asked for this payout"):
+        await approve(cashier, payout.payout_id)
+    assert await cashier.state(payout) == "in_review"
+    with pytest.raises(Exception, match="payouts_two_persons"):  # nor by any other way into the table
+        async with cashier.world.database.transaction() as tx:
+            await store.note_checker(tx, payout.payout_id, "operator")
+    await cashier.world.database.unit(lambda tx: cashier.payouts().approve(tx, payout.payout_id, by="another"))
+    assert await cashier.state(payout) == "approved"
+    rows = await cashier.world.rows("select maker, checker from payouts")
+    assert rows == [("operator", "another")]
 
 
 async def test_an_approved_payout_goes_out_once(cashier: Cashier) -> None:

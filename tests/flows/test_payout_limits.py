@@ -22,7 +22,16 @@ from tests.flows.test_payout_decisions import (
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.payouts import store
-from bitlinkpay.payouts.model import AddressRefused, AmountRefused, Payout, PayoutKind, PayoutsStopped, Terms
+from bitlinkpay.payouts.drafting import QUOTE_LIFE
+from bitlinkpay.payouts.model import (
+    AddressRefused,
+    AmountRefused,
+    Payout,
+    PayoutKind,
+    PayoutsStopped,
+    QuoteExpired,
+    Terms,
+)
 from bitlinkpay.payouts.service import Draft, Repeat
 from bitlinkpay.risk.model import ProviderDown
 from bitlinkpay.sending.stops import store as stops
@@ -139,6 +148,46 @@ async def test_terms_that_were_set_can_be_set_again(cashier: Cashier) -> None:
         other = await store.find_terms(tx, cashier.world.merchant.merchant_id, PayoutKind.PAYOUT, "usdt-tron")
     assert found == Terms(fee_ppm=500)
     assert other == Terms()
+
+
+async def test_PAY_33_a_quote_that_is_too_old_reserves_nothing(cashier: Cashier) -> None:
+    payouts, world = cashier.payouts(), cashier.world
+    draft = await payouts.prepare(cashier.request(ASSET, "20", source_id="w-1"))
+    before = await world.balance(ASSET)
+    await cashier.pass_time(QUOTE_LIFE + timedelta(seconds=1))
+    with pytest.raises(QuoteExpired):
+        await world.database.unit(lambda tx: payouts.request(tx, draft))
+    assert await world.balance(ASSET) == before
+    fresh = await payouts.prepare(cashier.request(ASSET, "20", source_id="w-1"))
+    await cashier.pass_time(QUOTE_LIFE)
+    payout = await world.database.unit(lambda tx: payouts.request(tx, fresh))
+    await cashier.pass_time(timedelta(days=1))
+    assert await world.database.unit(lambda tx: payouts.request(tx, draft)) == payout  # a repeat needs no quote
+
+
+# --- money that has only just come in ------------------------------------------------------------------------------------
+
+
+async def test_DEP_24_more_of_todays_money_than_the_limit_waits_for_a_person(cashier: Cashier) -> None:
+    await terms(cashier, fresh_max_units=100 * UNIT)
+    payout = await cashier.ask(ASSET, "100.000001")  # the 997 of the fixture came a moment ago
+    assert payout.state == "in_review"
+    assert payout.reason == "takes more of what was credited in the last 24 hours than goes out without a review"
+    assert (await cashier.ask(ASSET, "100")).state == "approved"
+
+
+async def test_DEP_24_older_money_leaves_first(cashier: Cashier) -> None:
+    await terms(cashier, fresh_max_units=100 * UNIT)
+    await cashier.pass_time(timedelta(hours=25))
+    order = await cashier.world.open_order(ASSET, "500")
+    await cashier.world.pay_and_finalize(order)
+    assert (await cashier.ask(ASSET, "990")).state == "approved"  # all of it is a day old
+    assert (await cashier.ask(ASSET, "110")).state == "in_review"
+    assert (await cashier.ask(ASSET, "90")).state == "approved"
+
+
+async def test_DEP_24_without_a_limit_todays_money_leaves_today(cashier: Cashier) -> None:
+    assert (await cashier.ask(ASSET, "900")).state == "approved"
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------------

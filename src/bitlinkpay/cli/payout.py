@@ -9,6 +9,7 @@ from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import payouts_of
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
+from bitlinkpay.cli import payout_terms
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.errors import NotFound
@@ -17,6 +18,7 @@ from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.model import Payout, PayoutNotFound
+from bitlinkpay.payouts.service import waits
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
 from bitlinkpay.settings import Settings
@@ -25,19 +27,21 @@ _LIMIT = 1000
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
-    """List, show, approve or reject payouts; stop and start them."""
+    """List, show, approve, hold or reject payouts; set terms; stop and start them."""
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="what waits for a review, or everything of a merchant")
     listing.add_argument("--merchant", default=None, help="broker id, merchant id or name")
     for name, text in (
-        ("show", "where a payout stands"),
-        ("approve", "let a payout go that waits for a review"),
-        ("reject", "refuse a payout that waits for a review; everything goes back"),
+        ("show", "where a payout stands, and what it waits for"),
+        ("approve", "let a payout go that waits for a person"),
+        ("hold", "stop a payout that is not signed yet until a person has looked"),
+        ("reject", "refuse a payout that waits for a person; everything goes back"),
     ):
         one = actions.add_parser(name, help=text)
         one.add_argument("id", help="out_…, as `payout list` shows it")
-        if name == "reject":
+        if name in {"hold", "reject"}:
             one.add_argument("--reason", required=True, help="what the merchant is told")
+    payout_terms.add_words(actions.add_parser("terms", help="show or set a merchant's fee, limits and review limits"))
     for name, text in (("stop", "pay nothing of this any more"), ("start", "let payments go on")):
         switch = actions.add_parser(name, help=text)
         switch.add_argument("scope", choices=[scope.value for scope in Scope])
@@ -59,9 +63,11 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
             case "list":
                 return await _list(platform, given.merchant)
             case "show":
-                return _row(platform, await _find(platform, given.id))
-            case "approve" | "reject":
-                return _row(platform, await _decide(platform, given))
+                return (await _rows(platform, [await _find(platform, given.id)]))[0]
+            case "approve" | "hold" | "reject":
+                return (await _rows(platform, [await _decide(platform, given)]))[0]
+            case "terms":
+                return await payout_terms.set_or_show(platform, given)
             case _:
                 return await _switch(platform, given)
 
@@ -73,7 +79,7 @@ async def _list(platform: Platform, merchant: str | None) -> list[dict[str, obje
         else:
             owner = await find_merchant(tx, merchant)
             found = await store.list_of_merchant(tx, owner.merchant_id, before=None, limit=_LIMIT)
-    return [_row(platform, payout) for payout in found]
+    return await _rows(platform, found)
 
 
 async def _find(platform: Platform, text: str) -> Payout:
@@ -93,6 +99,8 @@ async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
     async def work(tx: Tx) -> Payout:
         if given.action == "approve":
             return await payouts.approve(tx, payout_id, by=operator)
+        if given.action == "hold":
+            return await payouts.hold(tx, payout_id, reason=given.reason, by=operator)
         return await payouts.reject(tx, payout_id, reason=given.reason, by=operator)
 
     try:
@@ -131,7 +139,13 @@ async def _subject(tx: Tx, platform: Platform, scope: Scope, text: str) -> str:
             return str((await find_merchant(tx, text)).merchant_id)
 
 
-def _row(platform: Platform, payout: Payout) -> dict[str, object]:
+async def _rows(platform: Platform, found: Sequence[Payout]) -> list[dict[str, object]]:
+    async with platform.database.reader() as tx:
+        waiting = await waits(tx, found)
+    return [_row(platform, payout, waiting.get(payout.payout_id, "")) for payout in found]
+
+
+def _row(platform: Platform, payout: Payout, waits_for: str) -> dict[str, object]:
     asset = platform.registry.assets[payout.asset]
     network = platform.registry.networks[asset.network]
     return {
@@ -146,5 +160,6 @@ def _row(platform: Platform, payout: Payout) -> dict[str, object]:
         "tag": payout.tag,
         "txid": payout.txid,
         "reason": payout.reason,
+        "waits_for": waits_for,
         "created_at": payout.created_at.isoformat(),
     }

@@ -150,6 +150,14 @@ async def change(
     return after
 
 
+async def note_change(
+    tx: Tx, merchant_id: MerchantId, detail: Mapping[str, object], *, now: datetime, cause: str = "operator"
+) -> None:
+    """Write a change of terms that another package keeps into the merchant's history. Raises as `change`."""
+    merchant = await _locked(tx, merchant_id, MerchantEvent.CHANGED)
+    await _note(tx, merchant, MerchantEvent.CHANGED, detail, cause=cause, now=now, was=merchant.state)
+
+
 async def set_fee(tx: Tx, merchant_id: MerchantId, fee_ppm: int, *, now: datetime, cause: str = "operator") -> Merchant:
     """Set the deposit fee of new orders, in millionths. Raises as `change`."""
     return await change(tx, merchant_id, lambda merchant: replace(merchant, fee_ppm=fee_ppm), now=now, cause=cause)

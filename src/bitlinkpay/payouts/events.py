@@ -34,7 +34,11 @@ async def announce(tx: Tx, registry: Registry, payouts: Sequence[Payout], now: d
                 kind=f"payout.{payout.state}",
                 merchant_id=payout.merchant_id,
                 subject_id=payout.payout_id,
-                payload={"order": content_json(callback_of(registry, payout)), "callback_url": payout.callback_url},
+                payload={
+                    "order": content_json(callback_of(registry, payout)),
+                    "callback_url": payout.callback_url,
+                    "reason": payout.reason,
+                },
                 happened_at=now,
             )
             for payout in payouts

@@ -331,6 +331,12 @@ class Payouts:
         return replace(payout, state=after, reason=reason)
 
 
+async def waits(tx: Tx, payouts: Sequence[Payout]) -> Mapping[PayoutId, str]:
+    """Return why payouts have not left yet, of those that wait for anything but their turn in the queue."""
+    found = await sending.waits(tx, list(_OWNERS.values()), [payout.payout_id for payout in payouts])
+    return {PayoutId(owner_id): reason for owner_id, reason in found.items()}
+
+
 async def give_back(tx: Tx, registry: Registry, payouts: Sequence[Payout], now: datetime) -> None:
     """Return what was reserved for payouts that came to nothing, and say so to their merchants."""
     postings = [

@@ -99,6 +99,11 @@ async def cancel(tx: Tx, owner: OwnerKind, owner_id: UUID, now: datetime) -> Non
     await _move(tx, owner, owner_id, SendingEvent.CANCELLED, reason="", now=now)
 
 
+async def waits(tx: Tx, owners: Sequence[OwnerKind], owner_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return by owner why payments have not left yet, of those that wait for anything but their turn."""
+    return await store.waits(tx, owners, owner_ids)
+
+
 async def hold(tx: Tx, owner: OwnerKind, owner_id: UUID, *, reason: str, now: datetime) -> None:
     """Take a payment out of the queue until `resume`. Raises as `cancel`."""
     await _move(tx, owner, owner_id, SendingEvent.HELD, reason=reason, now=now)

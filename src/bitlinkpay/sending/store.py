@@ -156,6 +156,21 @@ async def obstacles(tx: Tx, sending_ids: Sequence[SendingId]) -> dict[SendingId,
     return {SendingId(row["sending_id"]): row["reason"] for row in rows}
 
 
+async def waits(tx: Tx, owners: Sequence[OwnerKind], owner_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return by owner why payments have not left yet, of those that wait for anything but their turn."""
+    rows = await tx.fetch(
+        f"""
+        select s.owner_id, coalesce(why.reason, s.reason) as reason from sendings s
+        cross join lateral (select min(r) from ({_STOPPED} union all {_SUSPENDED}) as found (r)) as why (reason)
+        where s.owner = any($1::text[]) and s.owner_id = any($2::uuid[]) and s.state in ('queued', 'held')
+            and coalesce(why.reason, s.reason) <> ''
+        """,  # noqa: S608 - our own constants
+        [owner.value for owner in owners],
+        list(owner_ids),
+    )
+    return {row["owner_id"]: row["reason"] for row in rows}
+
+
 async def promised_units(tx: Tx, network: str, sources: Sequence[str]) -> dict[tuple[str, str], int]:
     """Return by (source, asset) what transactions that have not ended yet take from these addresses."""
     rows = await tx.fetch(
