@@ -249,3 +249,11 @@ def test_payments_that_cannot_be_made_are_one_line(shop, words):
 @pytest.mark.parametrize("words", [("mine", NETWORK), ("pay", "order-1"), ("reorg", NETWORK, "1"), ("clock", "+1m")])
 def test_a_live_deployment_refuses_the_sandboxes_commands(live, words):
     assert "live" in live.refusal("sandbox", *words)
+
+
+def test_what_is_new_in_the_books_is_audited_on_request(shop):
+    shop.pay()
+    audited = shop.json("ledger", "audit")
+    assert audited.keys() == {"ok", "postings", "findings"}
+    assert (audited["ok"], audited["findings"]) == (True, [])
+    assert "postings" in shop.say("ledger", "audit").out

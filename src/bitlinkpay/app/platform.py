@@ -158,6 +158,12 @@ def sandbox_actions(platform: Platform) -> SandboxActions:
     return SandboxActions(database=platform.database, registry=platform.registry, clock=platform.clock)
 
 
+async def check_standing(database: Database) -> list[Check]:
+    """Run the invariants that time alone may break, or a person has to mend."""
+    async with database.reader() as tx:
+        return await invariants.check_standing(tx)
+
+
 async def check_books(database: Database) -> list[Check]:
     """Run every invariant of the books and of the orders behind them."""
     async with database.reader() as tx:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks
 from bitlinkpay.app.paying import lanes_of, providers_of
-from bitlinkpay.app.platform import Platform, check_books, enroll, following, open_platform
+from bitlinkpay.app.platform import Platform, check_books, check_standing, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
@@ -21,6 +21,7 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.sealing import Sealer
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import AssetGuard
+from bitlinkpay.ledger.audit.service import is_whole_due
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
@@ -41,7 +42,14 @@ from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.subscriber import FanOut, delivery_of
 from bitlinkpay.workers.chores import Chore, run_chores
-from bitlinkpay.workers.duties import expire_unpicked, fill_pool, forget_events, forget_seals, refresh_rates
+from bitlinkpay.workers.duties import (
+    audit_entries,
+    expire_unpicked,
+    fill_pool,
+    forget_events,
+    forget_seals,
+    refresh_rates,
+)
 from bitlinkpay.workers.loop import forever
 from bitlinkpay.workers.payer import Payer
 from bitlinkpay.workers.watcher import Parts, Watcher
@@ -188,6 +196,7 @@ def _chores(platform: Platform) -> list[Chore]:
         Chore("rates", timedelta(seconds=settings.rates.refresh_s), partial(refresh_rates, database, source)),
         Chore("seals", timedelta(minutes=1), partial(forget_seals, database)),
         Chore("events", timedelta(hours=1), partial(forget_events, database)),
+        Chore("new entries", timedelta(seconds=10), partial(audit_entries, database)),
         Chore("books", timedelta(minutes=5), partial(_audit, database)),
     ]
     if settings.signer_dir.is_dir():
@@ -207,7 +216,9 @@ def _market(settings: Settings, clock: Clock) -> Market:
 
 
 async def _audit(database: Database) -> bool:
-    for check in await check_books(database):
+    """Audit all of the books where that is due, else only what no posting breaks."""
+    checks = await (check_books(database) if await is_whole_due(database) else check_standing(database))
+    for check in checks:
         if not check.ok:
             log.critical("the books do not hold: %s: %s", check.name, check.detail)
     return False

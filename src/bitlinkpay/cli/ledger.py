@@ -1,23 +1,40 @@
-"""`bitlinkpay ledger check`: every invariant of the books, each one sentence."""
+"""`bitlinkpay ledger check | audit`: every invariant over all of the books, or over what nobody has audited yet."""
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from bitlinkpay.app.platform import check_books
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.connection import connect
-from bitlinkpay.ledger.model import Check, all_ok
+from bitlinkpay.db.pool import Database
+from bitlinkpay.ledger.audit.service import audit_new
+from bitlinkpay.ledger.model import all_ok
 from bitlinkpay.settings import Settings
+
+Found = TypeVar("Found")
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     """Check the books; exit code 1 when an invariant is broken."""
-    parser.add_argument("action", choices=["check"])
+    parser.add_argument("action", choices=["check", "audit"], help="check: everything; audit: what is new")
     add_data_dir(parser)
     add_json(parser)
     given = parser.parse_args(words)
-    checks = asyncio.run(_check(find_deployment(given.data_dir)))
+    settings = find_deployment(given.data_dir)
+    return _audit(settings, given) if given.action == "audit" else _check(settings, given)
+
+
+def _audit(settings: Settings, given: argparse.Namespace) -> int:
+    done = asyncio.run(_on(settings, audit_new))
+    findings = [{"check": finding.check, "culprit": finding.culprit} for finding in done.findings]
+    show({"ok": not findings, "postings": done.postings, "findings": findings}, as_json=given.json)
+    return 1 if findings else 0
+
+
+def _check(settings: Settings, given: argparse.Namespace) -> int:
+    checks = asyncio.run(_on(settings, check_books))
     if given.json:
         show({"ok": all_ok(checks), "checks": checks}, as_json=True)
     else:
@@ -26,9 +43,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     return 0 if all_ok(checks) else 1
 
 
-async def _check(settings: Settings) -> list[Check]:
+async def _on(settings: Settings, look: Callable[[Database], Awaitable[Found]]) -> Found:
     database = await connect(settings)
     try:
-        return await check_books(database)
+        return await look(database)
     finally:
         await database.close()

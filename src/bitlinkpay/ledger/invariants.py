@@ -7,6 +7,12 @@ from bitlinkpay.db.pool import Tx
 from bitlinkpay.ledger import store
 from bitlinkpay.ledger.model import Check, Invariant
 
+STANDING: Final = (
+    Invariant("clearing_age", "No clearing account holds money for longer than its kind allows.", store.CLEARING),
+    Invariant("nothing_frozen", "No account is frozen.", store.UNFROZEN),
+)
+"""What time alone may break, or what stays broken until a person acts: cheap however long the history is."""
+
 LEDGER: Final = (
     Invariant("zero_sum", "In every asset debits equal credits.", store.ZERO_SUM),
     Invariant("postings_balance", "Every posting has entries, all in its own asset, and they balance.", store.POSTINGS),
@@ -25,9 +31,13 @@ LEDGER: Final = (
         "In every asset what the platform holds is what it owes, less what it is owed, plus its own.",
         store.EQUATION,
     ),
-    Invariant("clearing_age", "No clearing account holds money for longer than its kind allows.", store.CLEARING),
-    Invariant("nothing_frozen", "No account is frozen.", store.UNFROZEN),
+    *STANDING,
 )
+
+
+async def check_standing(tx: Tx) -> list[Check]:
+    """Run only the invariants that no posting breaks."""
+    return [await _run(tx, invariant) for invariant in STANDING]
 
 
 async def check(tx: Tx, *, extra: Sequence[Invariant] = ()) -> list[Check]:

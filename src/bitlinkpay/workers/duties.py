@@ -7,6 +7,7 @@ from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.db import outbox, replay
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
+from bitlinkpay.ledger.audit.service import BATCH, audit_new
 from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import RateSource
@@ -42,6 +43,11 @@ async def forget_seals(database: Database) -> bool:
 async def forget_events(database: Database) -> bool:
     """Forget events that every subscriber has had for long."""
     return await database.unit(lambda tx: outbox.prune(tx, _WALL.now() - EVENTS_KEPT)) > 0
+
+
+async def audit_entries(database: Database) -> bool:
+    """Audit what is new in the books."""
+    return (await audit_new(database)).postings == BATCH
 
 
 async def fill_pool(database: Database, signer: SignerClient) -> bool:

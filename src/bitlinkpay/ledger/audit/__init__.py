@@ -1,0 +1,1 @@
+"""Audits of what is new in the books."""
