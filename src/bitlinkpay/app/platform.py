@@ -28,6 +28,7 @@ from bitlinkpay.sandbox.clock import SandboxClock
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.statements.invariants import STATEMENTS
 from bitlinkpay.wallets import service as wallets
 from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
@@ -165,9 +166,9 @@ async def check_standing(database: Database) -> list[Check]:
 
 
 async def check_books(database: Database) -> list[Check]:
-    """Run every invariant of the books and of the orders behind them."""
+    """Run every invariant of the books, of the orders and payouts behind them and of the days that were closed."""
     async with database.reader() as tx:
-        return await invariants.check(tx, extra=(*PAYINS, *PAYOUTS))
+        return await invariants.check(tx, extra=(*PAYINS, *PAYOUTS, *STATEMENTS))
 
 
 def following(platform: Platform) -> list[Coroutine[object, object, None]]:

@@ -38,6 +38,7 @@ from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.store import SENDINGS_CHANNEL
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
+from bitlinkpay.statements.service import close_days
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.subscriber import FanOut, delivery_of
@@ -198,6 +199,7 @@ def _chores(platform: Platform) -> list[Chore]:
         Chore("events", timedelta(hours=1), partial(forget_events, database)),
         Chore("new entries", timedelta(seconds=10), partial(audit_entries, database)),
         Chore("books", timedelta(minutes=5), partial(_audit, database)),
+        Chore("days", timedelta(minutes=1), partial(close_days, database)),
     ]
     if settings.signer_dir.is_dir():
         signer = SignerClient(settings.signer_dir)

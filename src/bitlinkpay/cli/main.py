@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "treasury": ("treasury", "status | unclaimed | claim: the platform's own wallets"),
         "unassigned": ("unassigned", "list | accept | credit | release odd money"),
         "balance": ("balance", "show what a merchant is owed"),
+        "statement": ("statement", "show | export a merchant's days: opening, movements, fees, closing"),
         "ledger": ("ledger", "check all of the books | audit what is new in them"),
         "webhook": ("webhook", "list | show | resend callbacks"),
         "sandbox": ("sandbox", "pay | fund | mine | reorg | clock on simulated networks"),

@@ -1,0 +1,1 @@
+"""What a merchant had and what moved, day by day, provable from the books."""
