@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -92,13 +93,15 @@ class Deployment:
 
         return asyncio.run(run())
 
-    def order(self, source_id: str = "order-1", *, merchant: str = "Corner Shop", amount: str = "10") -> Payin:
+    def order(
+        self, source_id: str = "order-1", *, merchant: str = "Corner Shop", amount: str = "10", asset_id: str = ASSET
+    ) -> Payin:
         """Open an order as the merchant API does."""
 
         async def work(platform: Platform) -> Payin:
             async with platform.database.reader() as tx:
                 owner = await find_merchant(tx, merchant)
-            asset = platform.registry.assets[ASSET]
+            asset = platform.registry.assets[asset_id]
             new = NewOrder(owner, source_id, asset, Decimal(72), "USDT/CNY", None, Decimal(amount), "", "")
             draft = await platform.payins.prepare(new)
             [opened] = await platform.database.unit(lambda tx: platform.payins.open_many(tx, [draft]))
@@ -107,12 +110,12 @@ class Deployment:
 
         return self.act(work)
 
-    def follow(self) -> None:
+    def follow(self, network: str = NETWORK) -> None:
         """Let watcher, events and callbacks come to rest."""
-        self.act(self._follow)
+        self.act(partial(self._follow, network))
 
-    async def _follow(self, platform: Platform) -> None:
-        chain = chains_of(platform.settings, platform.registry, platform.database, platform.ring)[NETWORK]
+    async def _follow(self, network: str, platform: Platform) -> None:
+        chain = chains_of(platform.settings, platform.registry, platform.database, platform.ring)[network]
         same = {"database": platform.database, "registry": platform.registry, "chain": chain, "clock": platform.clock}
         screener = Screening([self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)
@@ -128,10 +131,10 @@ class Deployment:
     async def _secrets(self, tx: object, merchant_ids: object) -> dict:
         return {merchant_id: ["whsec_" + "QUJD" * 8] for merchant_id in merchant_ids}
 
-    def mine(self, blocks: int = 30) -> None:
+    def mine(self, blocks: int = 30, network: str = NETWORK) -> None:
         """Mine what waits and as much more as makes it final, and let the platform follow."""
-        self.json("sandbox", "mine", NETWORK, str(blocks))
-        self.follow()
+        self.json("sandbox", "mine", network, str(blocks))
+        self.follow(network)
 
     def pay(self, source_id: str = "order-1", *words: str) -> dict:
         paid = self.json("sandbox", "pay", source_id, *words)

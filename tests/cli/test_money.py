@@ -8,7 +8,9 @@ ORDER = {
     "deposits", "callbacks", "history",
 }  # fmt: skip
 BALANCE = {"asset", "available", "reserved", "pending", "unassigned", "quarantined", "debt"}
-PUT_ASIDE = {"id", "state", "label", "asset", "amount", "fee", "order_id", "txid", "seen_at"}
+PUT_ASIDE = {
+    "id", "state", "label", "asset", "amount", "fee", "merchant", "order_id", "sender", "tag", "txid", "seen_at",
+}  # fmt: skip
 CALLBACK_URL = "http://127.0.0.1:9000/callback"
 
 
@@ -139,6 +141,41 @@ def test_quarantined_money_has_to_be_released_before_it_counts(shop):
     assert balance(shop) == {"unassigned": "10"}
     shop.json("unassigned", "credit", found["id"])
     assert balance(shop) == {"available": "9.97"}
+
+
+def test_TON_07_money_without_a_tag_is_listed_assigned_and_accepted(shop):
+    """The company's TON comes to the same wallet: what is sent there by `fund` has no tag either."""
+    order = shop.order("ton-order", asset_id="usdt-ton")
+    shop.follow("ton")  # places the cursor
+    shop.json("sandbox", "fund", "usdt-ton", "10")
+    shop.mine(5, "ton")
+    found = put_aside(shop)
+    assert (found["merchant"], found["order_id"], found["tag"], found["state"]) == (None, None, "", "unassigned")
+    assert found["sender"].startswith("UQ")
+    assert "unassigned assign" in shop.refusal("unassigned", "credit", found["id"])
+    assert "--sender" in shop.refusal("treasury", "claim", found["id"])
+    given = shop.json("unassigned", "assign", found["id"], "--order", "ton-order", "--merchant", "Corner Shop")
+    assert (given["order_id"], given["label"]) == (order.payin_id.hex, "untagged")
+    assert "owner already" in shop.refusal("unassigned", "assign", found["id"], "--merchant", "Corner Shop")
+    shop.json("unassigned", "accept", found["id"])
+    assert shop.json("order", "show", "ton-order")["state"] == "paid"
+    assert balance(shop) == {"available": "9.97"}
+    assert shop.json("ledger", "check")["ok"]
+
+
+def test_the_companys_own_ton_is_claimed_by_who_sent_it(shop):
+    shop.follow("ton")
+    shop.json("sandbox", "fund", "ton-ton", "3")
+    shop.mine(5, "ton")
+    [row] = shop.json("treasury", "unclaimed")
+    assert "48 letters" in shop.refusal("treasury", "claim", row["id"], "--sender", "nobody")
+    assert shop.json("treasury", "claim", row["id"], "--sender", row["sender"])["state"] == "claimed"
+
+
+def test_an_owner_has_to_be_named(shop):
+    with pytest.raises(SystemExit) as ended:
+        shop.say("unassigned", "assign", "dep_" + "0" * 32)
+    assert ended.value.code == 2
 
 
 @pytest.mark.parametrize("action", ["accept", "credit", "release"])

@@ -119,14 +119,14 @@ class Cashier:
         await self.world.broadcast(Payment(asset, target, units))
         await self.world.finalize(asset.network)
         rows = await self.world.rows(
-            "select deposit_id from deposits where target = $1 and asset = $2 and state = 'unassigned'",
+            "select deposit_id, source from deposits where target = $1 and asset = $2 and state = 'unassigned'",
             target,
             asset_id,
         )
-        for (deposit_id,) in rows:
+        for deposit_id, sender in rows:
             await self.world.database.unit(
-                lambda tx, d=deposit_id: funding.claim(
-                    tx, REGISTRY, DepositId(d), by="operator", now=self.world.clock.now()
+                lambda tx, d=deposit_id, s=sender: funding.claim(
+                    tx, REGISTRY, DepositId(d), sender=s, by="operator", now=self.world.clock.now()
                 )
             )
         await self.world.check()

@@ -37,16 +37,23 @@ async def arrive(cashier: Cashier, asset_id: str, units: int, target: str = "") 
     return DepositId(found)  # type: ignore[arg-type]
 
 
-async def claim(cashier: Cashier, deposit_id: DepositId) -> Deposit:
+async def claim(cashier: Cashier, deposit_id: DepositId, sender: str = "") -> Deposit:
     world = cashier.world
     return await world.database.unit(
-        lambda tx: funding.claim(tx, world.registry, deposit_id, by="operator", now=world.clock.now())
+        lambda tx: funding.claim(tx, world.registry, deposit_id, sender=sender, by="operator", now=world.clock.now())
     )
+
+
+async def sender_of(cashier: Cashier, deposit_id: DepositId) -> str:
+    ((source,),) = await cashier.world.rows("select source from deposits where deposit_id = $1", deposit_id)
+    return str(source)
 
 
 async def unclaimed(cashier: Cashier, limit: int = 100) -> list[tuple[str, str, str, int]]:
     async with cashier.world.database.reader() as tx:
-        return await store.list_unclaimed(tx, limit)
+        found = await store.list_unclaimed(tx, limit)
+    assert all(source for _, _, source, _, _ in found)
+    return [(deposit_id, asset, wallet, units) for deposit_id, asset, _, wallet, units in found]
 
 
 async def held(cashier: Cashier, *addresses: str) -> list[Held]:
@@ -67,12 +74,22 @@ async def test_claimed_money_is_the_companys_equity_and_stands_in_the_wallet(
     deposit_id = await arrive(cashier, asset_id, 5 * UNIT)
     assert await world.account("equity", asset_id) == 0
     assert await world.account(f"platform:unattributed:{deposit_id.hex}", asset_id) == 5 * UNIT
-    claimed = await claim(cashier, deposit_id)
+    claimed = await claim(cashier, deposit_id, await sender_of(cashier, deposit_id))
     assert claimed.state == "claimed"
     assert await world.account("equity", asset_id) == 5 * UNIT
     assert await world.account(f"platform:unattributed:{deposit_id.hex}", asset_id) == 0
     assert await held(cashier, wallet) == [Held(f"custody:{kind}:{wallet}", asset_id, 5 * UNIT, 0)]
     await world.settle()
+
+
+@pytest.mark.parametrize("asset_id", ["usdt-ton", "ton-ton"])
+async def test_TON_07_a_payers_money_without_a_tag_is_not_claimed_unasked(cashier: Cashier, asset_id: str) -> None:
+    deposit_id, other = await arrive(cashier, asset_id, UNIT), await arrive(cashier, asset_id, UNIT)
+    for sender in ("", await sender_of(cashier, other)):
+        with pytest.raises(NotClaimable, match="--sender"):
+            await claim(cashier, deposit_id, sender)
+    assert await cashier.world.account("equity", asset_id) == 0
+    assert (await claim(cashier, deposit_id, await sender_of(cashier, deposit_id))).state == "claimed"
 
 
 async def test_LED_09_money_is_claimed_once(cashier: Cashier) -> None:

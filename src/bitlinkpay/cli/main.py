@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "payout": ("payout", "list | show | approve | hold | reject payouts, terms, stop | start | stops"),
         "lane": ("lane", "list | thaw: the queue of each wallet that pays"),
         "treasury": ("treasury", "status | unclaimed | claim: the platform's own wallets"),
-        "unassigned": ("unassigned", "list | accept | credit | release odd money"),
+        "unassigned": ("unassigned", "list | assign | accept | credit | release odd money"),
         "balance": ("balance", "show what a merchant is owed"),
         "statement": ("statement", "show | export a merchant's days: opening, movements, fees, closing"),
         "ledger": ("ledger", "check all of the books | audit what is new in them"),

@@ -8,13 +8,15 @@ from uuid import UUID
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
-from bitlinkpay.chains.address import show_address
+from bitlinkpay.chains.address import parse_address, show_address
 from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.outgoing import Wallet
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import DepositId, parse_id, show_id
 from bitlinkpay.core.money import format_units
+from bitlinkpay.db.driver import Tx
+from bitlinkpay.deposits import store as deposits
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.sending.service import custody
 from bitlinkpay.settings import Settings
@@ -30,6 +32,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     actions.add_parser("unclaimed", help="money that came straight to our wallets, without an owner")
     claim = actions.add_parser("claim", help="it is the company's own: liquidity and gas of that wallet")
     claim.add_argument("id", help="dep_…, as `treasury unclaimed` shows it")
+    claim.add_argument("--sender", default="", help="TON: the company's address that sent it, as `unclaimed` shows it")
     for action in actions.choices.values():
         add_data_dir(action)
         add_json(action)
@@ -46,7 +49,7 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
             case "unclaimed":
                 return await _unclaimed(platform)
             case _:
-                return await _claim(platform, DepositId(parse_id("dep", given.id)))
+                return await _claim(platform, DepositId(parse_id("dep", given.id)), given.sender)
 
 
 async def _status(platform: Platform) -> list[dict[str, object]]:
@@ -92,23 +95,28 @@ async def _on_chain(chain: Chain, asset: Asset, address: str) -> str:
 async def _unclaimed(platform: Platform) -> list[dict[str, object]]:
     async with platform.database.reader() as tx:
         found = await store.list_unclaimed(tx, _LIMIT)
-    assets = platform.registry.assets
+    assets, networks = platform.registry.assets, platform.registry.networks
     return [
         {
             "id": show_id("dep", UUID(deposit_id)),
             "asset": asset,
+            "sender": show_address(networks[assets[asset].network], source) if asset in assets else source,
             "wallet": address,
             "amount": format_units(units, assets[asset].decimals) if asset in assets else str(units),
         }
-        for deposit_id, asset, address, units in found
+        for deposit_id, asset, source, address, units in found
     ]
 
 
-async def _claim(platform: Platform, deposit_id: DepositId) -> dict[str, object]:
+async def _claim(platform: Platform, deposit_id: DepositId, sender: str) -> dict[str, object]:
     operator, now = getpass.getuser(), platform.clock.now()
-    deposit: Deposit = await platform.database.unit(
-        lambda tx: funding.claim(tx, platform.registry, deposit_id, by=operator, now=now)
-    )
+
+    async def work(tx: Tx) -> Deposit:
+        found = await deposits.find(tx, deposit_id)
+        named = parse_address(platform.registry.networks[found.network], sender) if found and sender else ""
+        return await funding.claim(tx, platform.registry, deposit_id, sender=named, by=operator, now=now)
+
+    deposit = await platform.database.unit(work)
     asset = platform.registry.assets[deposit.asset]
     return {
         "id": show_id("dep", deposit_id),

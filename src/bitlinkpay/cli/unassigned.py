@@ -2,22 +2,27 @@
 
 import argparse
 import asyncio
+import getpass
 from collections.abc import Sequence
+from datetime import datetime
 
 from bitlinkpay.app.platform import Platform, open_platform
+from bitlinkpay.chains.address import show_address
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
-from bitlinkpay.core.errors import NotFound
+from bitlinkpay.cli.order import find_order
+from bitlinkpay.core.errors import Conflict, NotFound
 from bitlinkpay.core.ids import DepositId, parse_id, show_id
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.merchants import service as merchants
-from bitlinkpay.payins import settling
+from bitlinkpay.payins import assigning, settling
 from bitlinkpay.settings import Settings
 
 _LIMIT = 1000
+_ID = "dep_…, as `unassigned list` shows it"
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
@@ -30,7 +35,11 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         ("credit", "credit it to the merchant's balance; the order stays as it is"),
         ("release", "let quarantined money go on to unassigned"),
     ):
-        actions.add_parser(name, help=text).add_argument("id", help="dep_…, as `unassigned list` shows it")
+        actions.add_parser(name, help=text).add_argument("id", help=_ID)
+    assign = actions.add_parser("assign", help="say whose TON money without a tag is: an order's, or just a merchant's")
+    assign.add_argument("id", help=_ID)
+    assign.add_argument("--order", default=None, help="order id or source id; then accept or credit it")
+    assign.add_argument("--merchant", default=None, help="broker id, merchant id or name; alone: credit it then")
     for action in actions.choices.values():
         add_data_dir(action)
         add_json(action)
@@ -39,7 +48,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     if given.action == "list":
         show(asyncio.run(_list(settings, given.merchant)), as_json=given.json)
         return 0
-    show(asyncio.run(_decide(settings, given.action, DepositId(parse_id("dep", given.id)))), as_json=given.json)
+    if given.action == "assign" and given.order is None and given.merchant is None:
+        parser.error("name the owner: --order, --merchant, or both where two merchants share a source id")
+    show(asyncio.run(_decide(settings, given, DepositId(parse_id("dep", given.id)))), as_json=given.json)
     return 0
 
 
@@ -49,11 +60,11 @@ async def _list(settings: Settings, merchant: str | None) -> list[dict[str, obje
         return [_row(platform, deposit) for deposit in await deposits.list_put_aside(tx, owner, _LIMIT)]
 
 
-async def _decide(settings: Settings, action: str, deposit_id: DepositId) -> dict[str, object]:
+async def _decide(settings: Settings, given: argparse.Namespace, deposit_id: DepositId) -> dict[str, object]:
     async with open_platform(settings) as platform:
 
         async def work(tx: Tx) -> Deposit:
-            await _apply(tx, platform, action, deposit_id)
+            await _apply(tx, platform, given, deposit_id)
             decided = await deposits.find(tx, deposit_id)
             assert decided is not None
             return decided
@@ -61,18 +72,37 @@ async def _decide(settings: Settings, action: str, deposit_id: DepositId) -> dic
         return _row(platform, await platform.database.unit(work))
 
 
-async def _apply(tx: Tx, platform: Platform, action: str, deposit_id: DepositId) -> None:
+async def _apply(tx: Tx, platform: Platform, given: argparse.Namespace, deposit_id: DepositId) -> None:
     now = platform.clock.now()
-    if action == "accept":
-        await settling.accept(tx, platform.registry, deposit_id, now)
-    elif action == "release":
-        await settling.release(tx, deposit_id, now)
+    match given.action:
+        case "accept":
+            await settling.accept(tx, platform.registry, deposit_id, now)
+        case "release":
+            await settling.release(tx, deposit_id, now)
+        case "assign":
+            await _assign(tx, platform, given, deposit_id)
+        case _:
+            await _credit(tx, deposit_id, now)
+
+
+async def _assign(tx: Tx, platform: Platform, given: argparse.Namespace, deposit_id: DepositId) -> None:
+    registry, now, operator = platform.registry, platform.clock.now(), getpass.getuser()
+    if given.order is not None:
+        payin = await find_order(tx, given.order, given.merchant)
+        await assigning.to_order(tx, registry, deposit_id, payin.payin_id, by=operator, now=now)
     else:
-        found = await deposits.find(tx, deposit_id)
-        if found is None or found.merchant_id is None:
-            raise NotFound("no unassigned money with this id; see `bitlinkpay unassigned list`")
-        merchant = await merchants.get(tx, found.merchant_id)
-        await settling.credit(tx, deposit_id, fee_ppm=merchant.fee_ppm, now=now)
+        merchant = await find_merchant(tx, given.merchant)
+        await assigning.to_merchant(tx, registry, deposit_id, merchant.merchant_id, by=operator, now=now)
+
+
+async def _credit(tx: Tx, deposit_id: DepositId, now: datetime) -> None:
+    found = await deposits.find(tx, deposit_id)
+    if found is None:
+        raise NotFound("no unassigned money with this id; see `bitlinkpay unassigned list`")
+    if found.merchant_id is None:
+        raise Conflict("nobody knows yet whose money this is: say so first, with `bitlinkpay unassigned assign`")
+    merchant = await merchants.get(tx, found.merchant_id)
+    await settling.credit(tx, deposit_id, fee_ppm=merchant.fee_ppm, now=now)
 
 
 def _row(platform: Platform, deposit: Deposit) -> dict[str, object]:
@@ -84,7 +114,10 @@ def _row(platform: Platform, deposit: Deposit) -> dict[str, object]:
         "asset": deposit.asset,
         "amount": format_units(deposit.units, asset.decimals),
         "fee": format_units(deposit.fee_units, asset.decimals),
+        "merchant": show_id("mer", deposit.merchant_id) if deposit.merchant_id else None,
         "order_id": deposit.payin_id.hex if deposit.payin_id else None,
+        "sender": show_address(platform.registry.networks[deposit.network], deposit.source) if deposit.source else "",
+        "tag": deposit.tag,
         "txid": deposit.txid,
         "seen_at": deposit.seen_at.isoformat(),
     }

@@ -39,6 +39,7 @@ class DepositEvent(StrEnum):
     REVERSED = "reversed"  # its block left the chain after credit
     RELEASED = "released"  # a person let quarantined money go on
     CLAIMED = "claimed"  # an operator took money without an owner as the company's
+    ASSIGNED = "assigned"  # an operator found the owner of money that had none
 
 
 _S, _E = DepositState, DepositEvent
@@ -57,6 +58,7 @@ DEPOSIT: Final = Machine[DepositState, DepositEvent](
             (_S.UNASSIGNED, _E.CREDITED): _S.CREDITED,
             (_S.UNASSIGNED, _E.REVERSED): _S.REVERSED,
             (_S.UNASSIGNED, _E.CLAIMED): _S.CLAIMED,
+            (_S.UNASSIGNED, _E.ASSIGNED): _S.UNASSIGNED,
             (_S.CLAIMED, _E.REVERSED): _S.REVERSED,
             (_S.QUARANTINED, _E.RELEASED): _S.UNASSIGNED,
             (_S.QUARANTINED, _E.REVERSED): _S.REVERSED,

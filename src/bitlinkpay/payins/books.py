@@ -72,6 +72,19 @@ async def post(tx: Tx, arrivals: Sequence[Deposit], moneys: Sequence[Money], now
     )
 
 
+async def post_assigned(tx: Tx, deposit: Deposit, now: datetime) -> None:
+    """Book money without an owner as the unassigned money of the merchant that it was given to."""
+    assert deposit.merchant_id is not None
+    posting = chart.unattributed_claimed(
+        deposit.deposit_id,
+        merchant_id=deposit.merchant_id,
+        asset=deposit.asset,
+        units=deposit.units,
+        happened_at=now,
+    )
+    await service.post_all(tx, [posting])
+
+
 async def post_reversed(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> None:
     """Take settled arrivals back out; what the merchant has spent already becomes its debt."""
     missing: Debts = {}

@@ -54,6 +54,7 @@ class Label(StrEnum):
     WRONG_ASSET = "wrong_asset"
     WRONG_NETWORK = "wrong_network"
     SYSTEM = "system"
+    UNTAGGED = "untagged"  # it came without its tag, and an operator found the order
     QUARANTINED = "quarantined"
     REVERSED = "reversed"
 

@@ -41,13 +41,13 @@ async def list_custody(tx: Tx, addresses: Sequence[str]) -> list[Held]:
     return [Held(row["name"], row["asset"], int(row["balance_units"]), int(row["promised"])) for row in rows]
 
 
-async def list_unclaimed(tx: Tx, limit: int) -> list[tuple[str, str, str, int]]:
-    """Return money without an owner at wallets of ours: deposit id, asset, address and units, the newest first."""
+async def list_unclaimed(tx: Tx, limit: int) -> list[tuple[str, str, str, str, int]]:
+    """Return money without an owner at wallets of ours: deposit id, asset, sender, wallet, units; the newest first."""
     rows = await tx.fetch(
         """
-        select deposit_id::text, asset, target, units from deposits
+        select deposit_id::text, asset, source, target, units from deposits
         where merchant_id is null and state = 'unassigned' order by deposit_id desc limit $1
         """,
         limit,
     )
-    return [(row["deposit_id"], row["asset"], row["target"], int(row["units"])) for row in rows]
+    return [(row["deposit_id"], row["asset"], row["source"], row["target"], int(row["units"])) for row in rows]

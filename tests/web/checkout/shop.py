@@ -148,6 +148,7 @@ DOUBLE = money(10_000_000, label=Label.DOUBLE, after=timedelta(minutes=9))
 WRONG_NETWORK = money(10_000_000, asset_id="usdt-polygon", label=Label.WRONG_NETWORK)
 WRONG_ASSET = money(35_000_000, asset_id="trx-tron", label=Label.WRONG_ASSET)
 HELD = money(10_000_000, label=Label.QUARANTINED, state=DepositState.QUARANTINED)
+UNTAGGED = money(10_000_000, asset_id="usdt-ton", label=Label.UNTAGGED)
 AFTER_CANCEL = money(10_000_000, label=Label.AFTER_CANCEL, after=timedelta(minutes=20))
 
 
@@ -214,6 +215,7 @@ SCENES: dict[str, Scene] = {
     ),
     "wrong-asset": Scene(lambda: odd(order(), WRONG_ASSET), "Sent in another coin: TRX", "付款币种不符：TRX"),
     "held": Scene(lambda: odd(order(), HELD), "Payment under review", "付款审核中"),
+    "untagged": Scene(lambda: odd(order("usdt-ton"), UNTAGGED), "Payment under review", "付款审核中"),
     "late": Scene(
         lambda: odd(order(), LATE, state=_EXPIRED), "Your payment arrived late", "付款到达时订单已过期", _ENDED
     ),

@@ -13,6 +13,7 @@ from tests.web.checkout.shop import (
     OVER,
     SCENES,
     SHORT,
+    UNTAGGED,
     WRONG_ASSET,
     WRONG_NETWORK,
     confirming,
@@ -27,6 +28,7 @@ from tests.web.checkout.shop import (
 from bitlinkpay.deposits.model import DepositState
 from bitlinkpay.merchants.model import Policy
 from bitlinkpay.payins.model import Label, PayinState
+from bitlinkpay.payins.view import DepositView
 from bitlinkpay.web.checkout.language import Language, catalogue
 from bitlinkpay.web.checkout.status import Situation, Tone, due_units, situation_of, status_of
 
@@ -62,6 +64,7 @@ def test_every_state_has_a_next_step(name: str, language: Language) -> None:
         (WRONG_ASSET, Situation.WRONG_ASSET),
         (WRONG_NETWORK, Situation.WRONG_NETWORK),
         (HELD, Situation.HELD),
+        (UNTAGGED, Situation.HELD),
         (AFTER_CANCEL, Situation.AFTER_CANCEL),
         (money(1, label=Label.SYSTEM), Situation.ODD),
         (money(1, label=Label.REVERSED), Situation.ODD),
@@ -118,8 +121,9 @@ def test_a_merchant_that_sums_never_asks_for_less_than_nothing() -> None:
     assert due_units(odd(order(merchant=SUMMING), SHORT, SHORT), NOW) == 0
 
 
-def test_nobody_is_asked_to_pay_again_while_a_payment_is_under_review() -> None:
-    status = status_of(odd(order(), HELD), NOW, EN)
+@pytest.mark.parametrize("deposit", [HELD, UNTAGGED])
+def test_nobody_is_asked_to_pay_again_while_a_payment_is_under_review(deposit: DepositView) -> None:
+    status = status_of(odd(order(), deposit), NOW, EN)
     assert (status.due_units, status.is_final) == (0, False)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.model import Deposit, DepositChange
 
@@ -89,6 +90,24 @@ async def save(tx: Tx, changes: Sequence[DepositChange], now: datetime) -> None:
         [change.fee_units for change in last.values()],
     )
     assert done == len(last), "a deposit moved under our lock"
+
+
+async def give(tx: Tx, deposit_id: DepositId, *, merchant_id: MerchantId, payin_id: PayinId | None) -> None:
+    """Write the owner of a locked deposit that had none.
+
+    Raises:
+        AssertionError: it has one; the whole transaction is to be thrown away.
+    """
+    done = await tx.fetchval(
+        """
+        update deposits set merchant_id = $2, payin_id = $3 where deposit_id = $1 and merchant_id is null
+        returning deposit_id
+        """,
+        deposit_id,
+        merchant_id,
+        payin_id,
+    )
+    assert done == deposit_id, "a deposit found an owner under our lock"
 
 
 def _columns(changes: Sequence[DepositChange]) -> tuple[list[object], ...]:

@@ -247,6 +247,7 @@ def _why(t: NullTranslations) -> Mapping[str, str]:
             Label.AFTER_CANCEL: t.gettext("after the order was cancelled"),
             Label.WRONG_ASSET: t.gettext("another coin"),
             Label.WRONG_NETWORK: t.gettext("another network"),
+            Label.UNTAGGED: t.gettext("without the tag"),
         }
     )
 

@@ -76,6 +76,7 @@ _BY_LABEL: Final[Mapping[str, Situation]] = MappingProxyType(
         Label.WRONG_NETWORK: Situation.WRONG_NETWORK,
         Label.AFTER_CANCEL: Situation.AFTER_CANCEL,
         Label.QUARANTINED: Situation.HELD,
+        Label.UNTAGGED: Situation.HELD,
     }
 )
 _TONES: Final[Mapping[Situation, Tone]] = MappingProxyType(
