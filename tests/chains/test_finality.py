@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bitlinkpay.chains.base import BlockRef, ChainError, EndpointFailed, ForkedBlock
-from bitlinkpay.chains.finality import Finality
+from bitlinkpay.chains.base import BlockRef, ChainError, EndpointFailed, ForkedBlock, Head
+from bitlinkpay.chains.finality import Finality, stalled_since
 from bitlinkpay.chains.quorum import Quorum
+from bitlinkpay.chains.registry import load_registry
+from bitlinkpay.core.assets import Network
 
 GENESIS = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -150,3 +152,26 @@ async def test_too_few_endpoints_are_an_error_and_change_nothing() -> None:
     with pytest.raises(ChainError):
         await finality.head()
     assert finality.height == 100
+
+
+ETHEREUM = load_registry().networks["ethereum"]  # 15 minutes to finality, 12 s a block: stalled after 47 minutes
+BITCOIN = load_registry().networks["bitcoin"]
+
+
+@pytest.mark.parametrize(
+    ("network", "blocks", "minutes", "is_stalled"),
+    [
+        (ETHEREUM, 80, 16, False),
+        (ETHEREUM, 236, 47, False),
+        (ETHEREUM, 236, 48, True),
+        (ETHEREUM, 235, 48, False),
+        (ETHEREUM, 3, 600, False),  # the chain stood still and has come back
+        (BITCOIN, 600, 6_000, False),
+    ],
+)
+def test_EVM_20_finality_has_stalled_when_the_chain_goes_on_without_it(
+    network: Network, blocks: int, minutes: int, is_stalled: bool
+) -> None:
+    final = block(1_000)
+    latest = BlockRef(final.height + blocks, "b", final.time + timedelta(minutes=minutes))
+    assert stalled_since(network, Head(latest=latest, final=final)) == (final if is_stalled else None)

@@ -8,7 +8,7 @@ import pytest
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.registry import BUILT_IN, UnknownAsset, UnknownNetwork, load_registry
 from bitlinkpay.chains.registry_rows import BadRegistry, Endpoints
-from bitlinkpay.core.assets import Depth, Family
+from bitlinkpay.core.assets import Agreement, Depth, Family
 from bitlinkpay.core.errors import Kind
 
 REGISTRY = load_registry()
@@ -379,7 +379,12 @@ def test_large_amounts_of_bitcoin_may_need_more_confirmations(tmp_path):
         ('[assets.btc-bitcoin]\ndepths = [{ amount = "0.000000001", confirmations = 4 }]', "`depths`"),
         ('[assets.btc-bitcoin]\ndepths = [{ amount = "1", confirmations = 0 }]', "confirmations"),
         ('[assets.btc-bitcoin]\ndepths = [{ amount = "1" }]', "confirmations"),
-        ('[assets.eth-ethereum]\ndepths = [{ amount = "1", confirmations = 4 }]', "only coins of Bitcoin networks"),
+        ('[assets.btc-bitcoin]\ndepths = [{ amount = "1", finality = "finalized" }]', "`amount` and `confirmations`"),
+        ('[assets.eth-ethereum]\ndepths = [{ amount = "1", confirmations = 4 }]', "`amount` and `finality`"),
+        ('[assets.eth-ethereum]\ndepths = [{ amount = "1", finality = "latest" }]', "finality"),
+        ('[assets.usdt-tron]\ndepths = [{ amount = "1", confirmations = 4 }]', "family tron have no `depths`"),
+        ('[assets.usdt-tron]\nquorums = [{ amount = "1", quorum = 1 }]', "quorum"),
+        ('[assets.usdt-tron]\nquorums = [{ amount = "0.0000001", quorum = 2 }]', "`quorums`"),
     ],
 )
 def test_odd_depths_are_refused(tmp_path, row, says):
@@ -387,3 +392,17 @@ def test_odd_depths_are_refused(tmp_path, row, says):
     path.write_text(row)
     with pytest.raises(BadRegistry, match=says):
         load_registry(path)
+
+
+def test_large_amounts_ask_for_two_endpoints_and_on_evm_for_the_stronger_tag(tmp_path: Path) -> None:
+    registry = load_registry()
+    assert all(asset.quorums for asset in registry.assets.values()), (
+        "one node's word is not enough for any large amount"
+    )
+    assert registry.assets["usdt-tron"].quorums == (Agreement(10_000 * 10**6, 2),)
+    evm = {asset.id for asset in registry.assets.values() if registry.networks[asset.network].family is Family.EVM}
+    assert {asset.id for asset in registry.assets.values() if any(d.finality for d in asset.depths)} == evm
+    path = tmp_path / "own.toml"
+    path.write_text('[assets.usdt-tron]\nquorums = [{ amount = "5", quorum = 2 }, { amount = "50", quorum = 3 }]')
+    usdt = load_registry(path).assets["usdt-tron"]
+    assert [usdt.demand(units * 10**6).quorum for units in (4, 5, 49, 50)] == [0, 2, 2, 3]

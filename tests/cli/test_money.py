@@ -247,12 +247,14 @@ def test_every_network_has_its_status(shop):
     shop.pay()
     rows = {row["network"]: row for row in shop.json("chains", "status")}
     assert len(rows) == 8
-    keys = {"network", "head", "final", "cursor", "lag_s", "endpoints", "on_hold", "error"}
+    keys = {"network", "head", "final", "cursor", "lag_s", "quorum", "large", "endpoints", "on_hold", "error"}
     assert all(row.keys() == keys for row in rows.values())
     tron = rows[NETWORK]
     assert tron["final"] <= tron["cursor"] <= tron["head"]
     assert isinstance(tron["lag_s"], int)
     assert all(endpoint.keys() == {"url", "ok", "height", "error"} for endpoint in tron["endpoints"])
+    assert tron["quorum"] == "", "a simulated network has no endpoints"
+    assert "usdt-tron from 10000: 2 endpoints" in tron["large"]
     assert "healthy" in shop.say("chains", "status").out
 
 

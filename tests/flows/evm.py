@@ -1,26 +1,32 @@
 """The platform in one process on a real EVM node: `World`, with Ethereum read by `EvmChain` and its tokens guarded."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from tests.flows.harness import World
 from tests.nodes.anvil import Anvil, Contract
 from tests.support.clock import ManualClock
 
+from bitlinkpay.app.networks import stricter_of
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.access import EvmOptions
 from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.registry import load_registry
+from bitlinkpay.chains.registry_rows import Endpoints
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets import store as reviews
 from bitlinkpay.deposits.assets.model import Review
 from bitlinkpay.deposits.assets.service import AssetGuard, accept_asset
 from bitlinkpay.payins.reconciling import CADENCE
+from bitlinkpay.settings import NetworkSettings, Settings
 from bitlinkpay.signer.keyring import KeyRing
 
 USDT, ETH, NETWORK = "usdt-ethereum", "eth-ethereum", "ethereum"
@@ -54,23 +60,35 @@ class EvmWorld(World):
     @asynccontextmanager
     async def on(
         cls, node: Anvil, database: Database, clock: ManualClock, ring: KeyRing, token: Contract | None = None,
-        *, folder: Path, decimals: int = 6, url: str = "", **terms: object,
+        *, folder: Path, decimals: int = 6, url: str = "", witnesses: Sequence[str] = (), finality: str = "finalized",
+        rows: str = "", **terms: object,
     ) -> AsyncIterator[Self]:  # fmt: skip
-        """Start the platform on a node; `token` is its USDT, by a registry row of so many `decimals`."""
+        """Start the platform on a node; `token` is its USDT, by a registry row of so many `decimals` and what `rows` add.
+
+        Where there are `witnesses`, large money asks them beside the endpoint that the network is read from.
+        """
         text = _ROWS.format(chain_id=node.chain_id, genesis=node.genesis, url=node.url)
         if token:
-            text += _TOKEN.format(contract=parse(token.address), decimals=decimals)
+            text += _TOKEN.format(contract=parse(token.address), decimals=decimals) + rows
         (folder / "devnet.toml").write_text(text)
         registry = load_registry(folder / "devnet.toml")
         world = await cls.start(database, clock, ring, **terms)
         world.node, world.registry = node, registry
-        options = EvmOptions(patience=timedelta(milliseconds=300))
+        options = EvmOptions(finality=finality, patience=timedelta(milliseconds=300))
         endpoint = Endpoint(url or node.url, timeout=timedelta(seconds=3))
         network, assets = registry.networks[NETWORK], registry.assets_of(NETWORK)
         chain = EvmChain(network, assets, [endpoint], quorum=1, options=options)
+        named = {NETWORK: NetworkSettings((url or node.url, *witnesses), finality=finality)}
+        settings = Settings(folder, Mode.LIVE, networks=named)
+        nodes = MappingProxyType({NETWORK: Endpoints(named[NETWORK].endpoints, 1)})
+        readers = stricter_of(settings, replace(registry, endpoints=nodes), network, ring) if witnesses else {}
+        world.stricter = readers
         world.guard = AssetGuard(database=database, chain=chain, assets=assets, clock=clock)
-        async with world.following(chain, ring):
-            yield world
+        try:
+            async with world.following(chain, ring):
+                yield world
+        finally:
+            await asyncio.gather(*(reader.aclose() for reader in readers.values() if reader))
 
     async def finish(self, blocks: int = 4) -> None:
         """Mine until what was sent is final, pass the cadence of the search for hidden money, and follow."""

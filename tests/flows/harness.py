@@ -39,6 +39,7 @@ from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins import settling
 from bitlinkpay.payins import store as payins_store
 from bitlinkpay.payins.clearing import Clearing
+from bitlinkpay.payins.confirming import Stricter
 from bitlinkpay.payins.model import NewOrder, Payin
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.payins.service import Payins
@@ -159,6 +160,7 @@ class World:
     chains: dict[str, Chain] = field(default_factory=dict)
     pace: Pace = Pace.AT_SIGHT
     guard: AssetGuard | None = None
+    stricter: Stricter = field(default_factory=dict)
     is_simulated: bool = True  # False: a scripted chain or a node has no tables to compare the books with
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -234,7 +236,7 @@ class World:
             Parts(
                 **parts,  # type: ignore[arg-type]
                 payins=self.payins,
-                clearing=Clearing(**parts, screener=screener, guard=self.guard),  # type: ignore[arg-type]
+                clearing=Clearing(**parts, screener=screener, guard=self.guard, stricter=self.stricter),  # type: ignore[arg-type]
                 reconciling=Reconciling(**parts) if hides_transfers else None,  # type: ignore[arg-type]
             )
         )

@@ -19,7 +19,7 @@ from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.chains.tron.access import TronOptions
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.chains.tron.reader import Proof as TronProof
-from bitlinkpay.core.assets import Family, Network
+from bitlinkpay.core.assets import Demand, Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.store import SandboxState
@@ -49,48 +49,48 @@ def chains_of(settings: Settings, registry: Registry, database: Database, ring: 
     if settings.is_sandbox:
         state = SandboxState(database)
         return {network.id: SimulatedChain(network, registry.assets_of(network.id), state) for network in networks}
-    return {network.id: _adapter(settings, registry, network, ring) for network in networks}
+    return {network.id: _adapter(settings, registry, network, ring, Demand()) for network in networks}
 
 
-def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing) -> Chain:
-    named = settings.networks.get(network.id, NetworkSettings())
+def stricter_of(
+    settings: Settings, registry: Registry, network: Network, ring: KeyRing
+) -> Mapping[Demand, Chain | None]:
+    """Return a reader for every demand of a network's assets that its own quorum and final tag do not meet.
+
+    None stands where fewer independent endpoints are named than the amount asks for. Whoever asks closes them.
+    """
+    if settings.is_sandbox:
+        return {}
     nodes = registry.endpoints[network.id]
-    endpoints = [Endpoint(url) for url in nodes.urls]
+    own = settings.networks.get(network.id, NetworkSettings()).finality
+    operators = len({Endpoint(url).party for url in nodes.urls})
+    demands = frozenset().union(*(asset.demands for asset in registry.assets_of(network.id)))
+    return {
+        demand: _adapter(settings, registry, network, ring, demand) if demand.quorum <= operators else None
+        for demand in demands
+        if demand.quorum > nodes.quorum or demand.finality not in {"", own}
+    }
+
+
+def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing, demand: Demand) -> Chain:
+    named = settings.networks.get(network.id, NetworkSettings())
+    nodes, assets = registry.endpoints[network.id], registry.assets_of(network.id)
+    endpoints, quorum = [Endpoint(url) for url in nodes.urls], max(nodes.quorum, demand.quorum)
     match network.family:
         case Family.EVM:
-            return EvmChain(
-                network,
-                registry.assets_of(network.id),
-                endpoints,
-                quorum=nodes.quorum,
-                options=EvmOptions(finality=named.finality, proof=Proof(named.proof or network.proof)),
-            )
+            finality, proof = demand.finality or named.finality, Proof(named.proof or network.proof)
+            options = EvmOptions(finality=finality, proof=proof)
+            return EvmChain(network, assets, endpoints, quorum=quorum, options=options)
         case Family.BITCOIN:
             is_main = network.genesis == MAIN_GENESIS  # other chains may rest for as long as they like
-            return BitcoinChain(
-                network,
-                registry.assets_of(network.id),
-                endpoints,
-                quorum=nodes.quorum,
-                options=BitcoinOptions() if is_main else BitcoinOptions(tip_age_max=None),
-            )
+            rest = BitcoinOptions() if is_main else BitcoinOptions(tip_age_max=None)
+            return BitcoinChain(network, assets, endpoints, quorum=quorum, options=rest)
         case Family.TON:
-            return TonChain(
-                network,
-                registry.assets_of(network.id),
-                endpoints,
-                wallet=ring.ton_wallet,
-                quorum=nodes.quorum,
-            )
+            return TonChain(network, assets, endpoints, wallet=ring.ton_wallet, quorum=quorum)
         case Family.SOLANA:
-            return SolanaChain(network, registry.assets_of(network.id), endpoints, quorum=nodes.quorum)
+            return SolanaChain(network, assets, endpoints, quorum=quorum)
         case Family.TRON:
-            return TronChain(
-                network,
-                registry.assets_of(network.id),
-                endpoints,
-                quorum=nodes.quorum,
-                options=TronOptions(proof=TronProof(named.proof or network.proof)),
-            )
+            tron = TronOptions(proof=TronProof(named.proof or network.proof))
+            return TronChain(network, assets, endpoints, quorum=quorum, options=tron)
         case _:
             assert_never(network.family)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from bitlinkpay.app.lifetime import settle_memory, until_told
-from bitlinkpay.app.networks import chains_of, load_networks
+from bitlinkpay.app.networks import chains_of, load_networks, stricter_of
 from bitlinkpay.app.paying import lanes_of, providers_of
 from bitlinkpay.app.platform import Platform, check_books, check_standing, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
@@ -157,6 +157,7 @@ async def _review(guard: AssetGuard) -> bool:
 async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: AssetGuard | None) -> None:
     database, registry, clock = platform.database, platform.registry, platform.clock
     hides_transfers = chain.network.family in {Family.EVM, Family.TRON}  # a contract's inner call moves native coins
+    stricter = stricter_of(platform.settings, registry, chain.network, platform.ring)
     watcher = Watcher(
         Parts(
             database=database,
@@ -164,7 +165,13 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: As
             chain=chain,
             payins=platform.payins,
             clearing=Clearing(
-                database=database, registry=registry, chain=chain, screener=screener, clock=clock, guard=guard
+                database=database,
+                registry=registry,
+                chain=chain,
+                screener=screener,
+                clock=clock,
+                guard=guard,
+                stricter=stricter,
             ),
             reconciling=Reconciling(database=database, registry=registry, chain=chain, clock=clock)
             if hides_transfers
@@ -175,7 +182,10 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: As
     wake = Event()
     if platform.settings.is_sandbox:
         await database.listen(BLOCK_CHANNEL, partial(_wake_for, chain.network.id, wake))
-    await forever(chain.network.id, watcher.step, pause=_pause(platform.settings, chain.network), wake=wake)
+    try:
+        await forever(chain.network.id, watcher.step, pause=_pause(platform.settings, chain.network), wake=wake)
+    finally:
+        await gather(*(reader.aclose() for reader in stricter.values() if reader))
 
 
 def _wake_for(network: str, wake: Event, payload: str) -> None:

@@ -1,12 +1,30 @@
 """Where the chain stands: the newest block for display, the newest final one for credit, as a quorum sees them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from datetime import timedelta
+from typing import Final, Generic, TypeVar
 
 from bitlinkpay.chains.base import BlockRef, ChainError, ForkedBlock, GapError, Head
 from bitlinkpay.chains.quorum import Quorum, Voter
+from bitlinkpay.core.assets import Network
+
+STALL_FACTOR: Final = 3
+STALL_SLACK: Final = timedelta(minutes=2)
 
 V = TypeVar("V", bound=Voter)
+
+
+def stalled_since(network: Network, head: Head) -> BlockRef | None:
+    """Return the newest final block where the chain has gone on from it for far longer than usual, else None.
+
+    Far longer is `STALL_FACTOR` times the network's usual time and `STALL_SLACK`, by the blocks' own times and by their
+    number, so that a chain which has just come back from a halt is not taken for one. Bitcoin's final block is a count
+    of blocks and cannot fall behind alone.
+    """
+    limit = STALL_FACTOR * network.final_after + STALL_SLACK
+    blocks = head.latest.height - head.final.height
+    is_stalled = head.latest.time - head.final.time > limit and blocks * network.block_time > limit
+    return head.final if is_stalled and not network.confirmations else None
 
 
 class Finality(Generic[V]):

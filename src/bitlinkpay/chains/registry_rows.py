@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bitlinkpay.chains.address import parse_address
-from bitlinkpay.core.assets import Asset, Depth, Family, Network
+from bitlinkpay.core.assets import Agreement, Asset, Depth, Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.money import parse_decimal, to_units
 
@@ -66,7 +66,13 @@ class _NetworkRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
 class _DepthRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     amount: str
-    confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    finality: Literal["finalized"] | None = None
+
+
+class _QuorumRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    amount: str
+    quorum: Annotated[int, msgspec.Meta(ge=2, le=20)]
 
 
 class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -85,6 +91,7 @@ class _AssetRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     payable: bool = True
     payer_fee_cents: Natural = 0
     depths: tuple[_DepthRow, ...] = ()
+    quorums: tuple[_QuorumRow, ...] = ()
     onchain_symbol: Foreign = ""
 
 
@@ -321,14 +328,22 @@ def _asset(rows: Rows, asset_id: str, raw: Mapping[str, object], networks: Mappi
         aliases=row.aliases,
         payer_fee_cents=row.payer_fee_cents,
         depths=_depths(rows, name, network, row),
+        quorums=tuple(Agreement(_units(rows, name, row, "quorums", q.amount), q.quorum) for q in row.quorums),
         onchain_symbol=row.onchain_symbol,
     )
 
 
 def _depths(rows: Rows, name: str, network: Network, row: _AssetRow) -> tuple[Depth, ...]:
-    if row.depths and not network.confirmations:
-        raise rows.problem(name, "only coins of Bitcoin networks have `depths`: take it out", param="depths")
-    return tuple(Depth(_units(rows, name, row, "depths", d.amount), d.confirmations) for d in row.depths)
+    wanted = {Family.BITCOIN: "confirmations", Family.EVM: "finality"}.get(network.family)
+    if row.depths and wanted is None:
+        text = f"amounts on a network of family {network.family} have no `depths`: take it out"
+        raise rows.problem(name, text, param="depths")
+    kinds = {(depth.confirmations is not None, depth.finality is not None) for depth in row.depths}
+    if kinds - {(wanted == "confirmations", wanted == "finality")}:
+        raise rows.problem(name, f"write each of `depths` with `amount` and `{wanted}`", param="depths")
+    return tuple(
+        Depth(_units(rows, name, row, "depths", d.amount), d.confirmations or 0, d.finality or "") for d in row.depths
+    )
 
 
 def _units(rows: Rows, name: str, row: _AssetRow, param: str, text: str) -> int:

@@ -55,10 +55,37 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Amounts of at least `from_units` are credited only under so many confirmations, their own block included."""
+    """How deep amounts of at least `from_units` must lie before they are credited, where that is more than usual.
+
+    Attributes:
+        confirmations: Bitcoin: under so many, their own block included; else 0.
+        finality: EVM: final by this block tag; else "".
+    """
 
     from_units: int
-    confirmations: int
+    confirmations: int = 0
+    finality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Amounts of at least `from_units` are credited only once so many independent endpoints show them alike."""
+
+    from_units: int
+    quorum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an amount asks for beyond what its network asks of every transfer.
+
+    Attributes:
+        quorum: how many independent endpoints must show its block, final, with the transfer in it; 0 for no more.
+        finality: EVM: the block tag that makes it final; "" for the network's own.
+    """
+
+    quorum: int = 0
+    finality: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +108,8 @@ class Asset:
         title: what people read where it differs from the symbol, such as `GRAM (TON)`; "" for the symbol itself.
         aliases: other tickers that a merchant may write for it, such as `GRAM`.
         payer_fee_cents: what sending it usually costs the payer, in US cents, for display and order; 0 for unknown.
-        depths: Bitcoin: which amounts need more confirmations than the network's own.
+        depths: Bitcoin, EVM: which amounts must lie deeper than the network's own rule says.
+        quorums: which amounts need more endpoints than the network's own quorum.
         onchain_symbol: what the contract calls itself where that is not `symbol`, such as `USD₮0`; "" elsewhere.
     """
 
@@ -101,6 +129,7 @@ class Asset:
     aliases: tuple[str, ...] = ()
     payer_fee_cents: int = 0
     depths: tuple[Depth, ...] = ()
+    quorums: tuple[Agreement, ...] = ()
     onchain_symbol: str = ""
 
     @property
@@ -112,3 +141,16 @@ class Asset:
     def is_native(self) -> bool:
         """Say whether this is the network's own coin."""
         return self.contract == ""
+
+    def demand(self, units: int) -> Demand:
+        """Return what a transfer of so many units asks for; the empty demand for most."""
+        return Demand(
+            quorum=max((rule.quorum for rule in self.quorums if units >= rule.from_units), default=0),
+            finality=max((depth.finality for depth in self.depths if units >= depth.from_units), default=""),
+        )
+
+    @property
+    def demands(self) -> frozenset[Demand]:
+        """Return every demand that some amount makes, without the empty one."""
+        steps = {depth.from_units for depth in self.depths} | {rule.from_units for rule in self.quorums}
+        return frozenset(map(self.demand, steps)) - {Demand()}

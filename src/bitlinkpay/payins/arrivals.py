@@ -42,8 +42,6 @@ _QUARANTINED: Final = frozenset({Label.QUARANTINED})
 
 async def sight(tx: Tx, network: Network, arrived: Sequence[tuple[Block, Transfer]], now: datetime) -> list[Deposit]:
     """Return what of it arrived at addresses of ours, as deposits to be recorded; nothing is written."""
-    if not arrived:
-        return []
     watched = await _match(tx, network, [transfer for _, transfer in arrived])
     ours = [(block, transfer) for block, transfer in arrived if (transfer.target, transfer.tag) in watched]
     ours = await _from_outside(tx, network, ours, watched) if ours else []

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from bitlinkpay.chains.base import Chain, ChainError
@@ -16,6 +17,7 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.deposits.model import Deposit, DepositState
 from bitlinkpay.payins import books, settling
+from bitlinkpay.payins.confirming import Confirming, Stricter
 from bitlinkpay.payins.outputs import OutputProof
 from bitlinkpay.risk import service as risk
 from bitlinkpay.risk.model import Arrived, Screener, Verdict, VerdictKind
@@ -39,14 +41,19 @@ class Clearing:
         screener: Screener,
         clock: Clock,
         guard: AssetGuard | None = None,
+        stricter: Stricter = MappingProxyType({}),
     ) -> None:
-        """Settle what `chain` brings; where there is a `guard`, money of assets that it holds waits."""
+        """Settle what `chain` brings; where there is a `guard`, money of assets that it holds waits.
+
+        Large money waits until `stricter` readers of the same network bear it out, see `Confirming`.
+        """
         self._database = database
         self._registry = registry
         self._chain = chain
         self._screener = screener
         self._clock = clock
         self._guard = guard
+        self._confirming = Confirming(stricter, registry)
         self._outputs = OutputProof(chain, registry) if isinstance(chain, OutputChain) else None
         self._announced: set[str] = set()
         self._after: Deposit | None = None
@@ -101,9 +108,10 @@ class Clearing:
         return await self._database.unit(work)
 
     async def _free(self, deposits: Sequence[Deposit], height: int) -> list[Deposit]:
-        """Leave out what is not deep enough yet, and the money of assets on hold (THREATS DEP-21)."""
+        """Leave out what is not deep enough or not borne out yet, and the money of assets on hold (THREATS DEP-21)."""
         if self._outputs is not None:
             deposits = self._outputs.ripe(deposits, height)
+        deposits = await self._confirming.confirmed(deposits)
         if self._guard is None:
             return list(deposits)
         assets = {deposit.asset for deposit in deposits}

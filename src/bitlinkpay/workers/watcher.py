@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from bitlinkpay.chains.base import Block, BlockRef, Chain, ChainError, ForkedBlock, GapError, Head
+from bitlinkpay.chains.base import Block, BlockRef, Chain, ChainError, ForkedBlock, GapError, Head, Transfer
+from bitlinkpay.chains.finality import stalled_since
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.journal import store as journal
-from bitlinkpay.deposits.model import Cursor, Lease, LostLease
+from bitlinkpay.deposits.model import Cursor, Deposit, Lease, LostLease
 from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.reconciling import Reconciling
@@ -53,6 +54,7 @@ class Watcher:
         self._network = parts.chain.network
         self._token: UUID = uuid4()
         self._lease: Lease | None = None
+        self._is_stalled = False
 
     async def step(self) -> bool:
         """Do one bounded piece of work; return True when there may be more now."""
@@ -68,6 +70,7 @@ class Watcher:
     async def _follow(self, lease: Lease) -> bool:
         cursor = await self._cursor()
         head = await self._parts.chain.head()
+        self._tell_stall(head)
         moved = await self._advance(lease, cursor, head)
         settled = await self._settle(cursor, head)
         if moved:
@@ -76,6 +79,16 @@ class Watcher:
         # On a fast chain every step moves: what belongs to the end of the chain is done whenever we stand there.
         found = await self._close(lease, cursor) if not moved or not is_behind else 0
         return (moved and is_behind) or settled > 0 or found > 0
+
+    def _tell_stall(self, head: Head) -> None:
+        """Tell once when the chain goes on without new final blocks (THREATS EVM-20), and once when they come again."""
+        since = stalled_since(self._network, head)
+        if since and not self._is_stalled:
+            text = "%s: finality has stalled, no block after %d of %s is final; nothing is credited meanwhile"
+            log.critical(text, self._network.id, since.height, since.time)
+        elif self._is_stalled and not since:
+            log.warning("%s: blocks become final again", self._network.id)
+        self._is_stalled = since is not None
 
     async def _settle(self, cursor: Cursor, head: Head) -> int:
         if head.final.height < cursor.final_height:
@@ -182,8 +195,7 @@ class Watcher:
         now = parts.clock.now()
         final_height = await self._final(head, blocks)
         arrived = [(block, transfer) for block in blocks for transfer in block.transfers]
-        async with parts.database.reader() as tx:
-            sighted = await arrivals.sight(tx, self._network, arrived, now)
+        sighted = await self._sight(arrived, now) if arrived else []
         final = [deposit for deposit in sighted if deposit.height <= final_height]
         cleared = await parts.clearing.at_sight(final, head.final.height) if final else []
 
@@ -202,6 +214,10 @@ class Watcher:
                 await journal.prune_journal(tx, lease.network, final_height - JOURNAL_BLOCKS)
 
         await parts.database.unit(work)
+
+    async def _sight(self, arrived: Sequence[tuple[Block, Transfer]], now: datetime) -> list[Deposit]:
+        async with self._parts.database.reader() as tx:
+            return await arrivals.sight(tx, self._network, arrived, now)
 
     async def _stand(self, lease: Lease, cursor: Cursor, head: Head) -> bool:
         known = await self._journal(head.latest.height)
