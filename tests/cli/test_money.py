@@ -2,6 +2,7 @@
 
 import pytest
 from tests.cli.deployment import ASSET, NETWORK, Deployment, DownInbox, EveryAddress
+from tests.cli.test_money_out import TARGET
 
 ORDER = {
     "order_id", "source_id", "merchant", "state", "labels", "asset", "amount", "address", "tag", "expires_at", "url",
@@ -296,3 +297,28 @@ def test_what_is_new_in_the_books_is_audited_on_request(shop):
     assert audited.keys() == {"ok", "postings", "findings"}
     assert (audited["ok"], audited["findings"]) == (True, [])
     assert "postings" in shop.say("ledger", "audit").out
+
+
+def test_odd_money_is_refunded_to_an_address_that_its_merchant_confirmed(shop: Deployment, monkeypatch) -> None:
+    monkeypatch.setenv("LOGNAME", "anna")
+    shop.pay("order-1", "--amount", "4")
+    found = put_aside(shop)
+    for asset in (ASSET, "trx-tron"):
+        shop.json("sandbox", "fund", asset, "100")
+    shop.mine()
+    shop.refusal("unassigned", "refund", "dep_" + "0" * 32, TARGET)
+    assert "can't be paid" in shop.refusal("unassigned", "refund", found["id"], "nobody")
+    asked = shop.json("unassigned", "refund", found["id"], TARGET)
+    assert (asked["kind"], asked["state"], asked["source_id"]) == ("refund", "in_review", found["id"])
+    assert asked["reason"] == "the merchant has to confirm the address"
+    assert shop.json("unassigned", "list", "--merchant", "Corner Shop") == []
+    assert "unassigned confirm" in shop.refusal("payout", "approve", asked["id"])
+    assert "another person" in shop.refusal("unassigned", "confirm", asked["id"], TARGET)
+    monkeypatch.setenv("LOGNAME", "boris")
+    assert f"goes to {TARGET}" in shop.refusal("unassigned", "confirm", asked["id"], found_address(shop))
+    assert shop.json("unassigned", "confirm", asked["id"], TARGET)["state"] == "approved"
+    assert shop.json("ledger", "check")["ok"]
+
+
+def found_address(shop: Deployment) -> str:
+    return shop.json("order", "show", "order-1")["address"]

@@ -216,3 +216,27 @@ def test_where_withdrawals_may_come_from_is_a_term_of_the_merchant(shop: Deploym
     refused = shop.refusal("merchant", "set-policy", "Corner Shop", "--payout-networks", "203.0.113.7/24")
     assert "payout_networks" in refused
     assert shop.json("merchant", "set-policy", "Corner Shop", "--payout-networks", "")["payout_networks"] == []
+
+
+def test_PAY_42_a_file_of_payouts_is_answered_line_by_line(shop: Deployment) -> None:
+    shop.json("sandbox", "fund", ASSET, "100")
+    shop.json("sandbox", "fund", "trx-tron", "100")
+    shop.mine()
+    file, out = shop.folder / "salaries.csv", shop.folder / "results.csv"
+    file.write_text(
+        f"source_id;asset;address;amount\na;{ASSET};{TARGET};0.5\nb;{ASSET};{TARGET};0,5\nc;{ASSET};{TARGET};2\n"
+    )
+    rows = shop.json("payout", "batch", "Corner Shop", str(file), "--out", str(out))
+    assert [(row["line"], row["result"], row["state"]) for row in rows] == [
+        (2, "accepted", "approved"),
+        (3, "refused", ""),
+        (4, "accepted", "in_review"),
+    ]
+    assert "decimal point" in rows[1]["message"]
+    assert out.read_text().splitlines()[0] == "line,source_id,result,id,state,code,message"
+    again = shop.json("payout", "batch", "Corner Shop", str(file))
+    assert [row["result"] for row in again] == ["repeated", "refused", "repeated"]
+    assert "another person" in shop.refusal("payout", "approve", rows[2]["id"])
+    assert "can't be read" in shop.refusal("payout", "batch", "Corner Shop", str(shop.folder / "none.csv"))
+    file.write_bytes(b"")
+    assert "the file is empty" in shop.refusal("payout", "batch", "Corner Shop", str(file))

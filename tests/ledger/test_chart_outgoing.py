@@ -57,6 +57,29 @@ async def test_a_payout_that_came_to_nothing_gives_everything_back(database: Dat
     assert await broken(database) == set()
 
 
+@pytest.mark.parametrize("end", ["released", "completed"])
+async def test_a_refund_takes_odd_money_whole_and_gives_it_back_as_odd_money(database: Database, end: str) -> None:
+    who, what, odd = merchant(), payout(), deposit()
+    same = {"merchant_id": who, "asset": ASSET, "units": 750, "happened_at": AT}
+    async with database.transaction() as tx:
+        await liquid(tx)
+        await post_all(tx, [chart.deposit_seen(odd, address=ADDRESS, **same), chart.deposit_unassigned(odd, **same)])
+        await post_all(tx, [outgoing.refund_reserved(what, deposit_id=odd, **same)])
+        (row,) = await balances(tx, who)
+        assert (row.unassigned_units, row.reserved_units, row.available_units) == (0, 750, 0)
+        released = outgoing.refund_released(what, deposit_id=odd, **same)
+        done = released if end == "released" else completed(what, who)
+        await post_all(tx, [done])
+        left = {
+            row.asset: (row.unassigned_units, row.reserved_units, row.available_units)
+            for row in await balances(tx, who)
+        }
+        assert left.get(ASSET, (0, 0, 0)) == ((750, 0, 0) if end == "released" else (0, 0, 0))
+        (second,) = await post(tx, [completed(what, who) if end == "released" else released])
+        assert isinstance(second, ExistsDifferent)  # one end, whatever the code above believes
+    assert await broken(database) == set()
+
+
 async def test_LED_09_a_payout_has_one_end_whatever_the_code_above_believes(database: Database) -> None:
     who, what = merchant(), payout()
     same = {"merchant_id": who, "asset": ASSET, "units": 750, "happened_at": AT}

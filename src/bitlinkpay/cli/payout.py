@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import getpass
 from collections.abc import Sequence
+from pathlib import Path
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import payouts_of
@@ -12,11 +13,13 @@ from bitlinkpay.chains.address import show_address
 from bitlinkpay.cli import payout_terms
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
-from bitlinkpay.core.errors import NotFound
+from bitlinkpay.core.errors import Invalid, NotFound
 from bitlinkpay.core.ids import PayoutId, parse_id, show_id
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payouts import store
+from bitlinkpay.payouts.batch_file import parse_batch
+from bitlinkpay.payouts.batches import Batches, result_file, result_rows
 from bitlinkpay.payouts.model import Payout, PayoutNotFound
 from bitlinkpay.payouts.service import waits
 from bitlinkpay.sending.stops import store as stops
@@ -41,6 +44,12 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         one.add_argument("id", help="out_…, as `payout list` shows it")
         if name in {"hold", "reject"}:
             one.add_argument("--reason", required=True, help="what the merchant is told")
+    batch = actions.add_parser("batch", help="ask for every payout of a CSV file; a result per line")
+    batch.add_argument("merchant", help="broker id, merchant id or name")
+    batch.add_argument(
+        "file", type=Path, help="CSV with the columns source_id, asset, address, amount and, if wanted, tag"
+    )
+    batch.add_argument("--out", type=Path, default=None, help="write the results there as CSV")
     payout_terms.add_words(actions.add_parser("terms", help="show or set a merchant's fee, limits and review limits"))
     for name, text in (("stop", "pay nothing of this any more"), ("start", "let payments go on")):
         switch = actions.add_parser(name, help=text)
@@ -66,6 +75,8 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
                 return (await _rows(platform, [await _find(platform, given.id)]))[0]
             case "approve" | "hold" | "reject":
                 return (await _rows(platform, [await _decide(platform, given)]))[0]
+            case "batch":
+                return await _batch(platform, given)
             case "terms":
                 return await payout_terms.set_or_show(platform, given)
             case _:
@@ -109,6 +120,28 @@ async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
         await asyncio.gather(*(chain.aclose() for chain in chains.values()))
 
 
+async def _batch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:
+    lines = parse_batch(_content(given.file))
+    async with platform.database.reader() as tx:
+        merchant = await find_merchant(tx, given.merchant)
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    batches = Batches(platform.database, payouts_of(platform, chains), platform.registry)
+    try:
+        results = await batches.run(merchant, lines, maker=getpass.getuser())
+    finally:
+        await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+    if given.out:
+        given.out.write_bytes(result_file(results))
+    return result_rows(results)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{file} can't be read: {error.strerror}", param="file") from None
+
+
 async def _switch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:
     async def work(tx: Tx) -> list[Stop]:
         if given.action != "stops":
@@ -142,10 +175,11 @@ async def _subject(tx: Tx, platform: Platform, scope: Scope, text: str) -> str:
 async def _rows(platform: Platform, found: Sequence[Payout]) -> list[dict[str, object]]:
     async with platform.database.reader() as tx:
         waiting = await waits(tx, found)
-    return [_row(platform, payout, waiting.get(payout.payout_id, "")) for payout in found]
+    return [payout_row(platform, payout, waiting.get(payout.payout_id, "")) for payout in found]
 
 
-def _row(platform: Platform, payout: Payout, waits_for: str) -> dict[str, object]:
+def payout_row(platform: Platform, payout: Payout, waits_for: str = "") -> dict[str, object]:
+    """Return what is shown of a payout."""
     asset = platform.registry.assets[payout.asset]
     network = platform.registry.networks[asset.network]
     return {

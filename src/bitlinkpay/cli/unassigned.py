@@ -8,6 +8,7 @@ from datetime import datetime
 
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
+from bitlinkpay.cli import refunding
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.cli.order import find_order
@@ -26,7 +27,7 @@ _ID = "dep_…, as `unassigned list` shows it"
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
-    """List odd money, or decide about one piece of it."""
+    """List odd money, decide about one piece of it, or send it to where its merchant wants it."""
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="unassigned and quarantined money, newest first")
     listing.add_argument("--merchant", default=None, help="broker id, merchant id or name")
@@ -40,6 +41,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     assign.add_argument("id", help=_ID)
     assign.add_argument("--order", default=None, help="order id or source id; then accept or credit it")
     assign.add_argument("--merchant", default=None, help="broker id, merchant id or name; alone: credit it then")
+    refunding.add_words(actions)
     for action in actions.choices.values():
         add_data_dir(action)
         add_json(action)
@@ -50,6 +52,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         return 0
     if given.action == "assign" and given.order is None and given.merchant is None:
         parser.error("name the owner: --order, --merchant, or both where two merchants share a source id")
+    if given.action in refunding.ACTIONS:
+        show(asyncio.run(refunding.run(settings, given)), as_json=given.json)
+        return 0
     show(asyncio.run(_decide(settings, given, DepositId(parse_id("dep", given.id)))), as_json=given.json)
     return 0
 

@@ -20,6 +20,7 @@ class DepositState(StrEnum):
     SCREENED = "screened"
     CREDITED = "credited"
     UNASSIGNED = "unassigned"
+    REFUNDED = "refunded"  # its money belongs to a refund, which tells how far that is
     QUARANTINED = "quarantined"
     CLAIMED = "claimed"  # it had no owner and became the company's own
     DROPPED = "dropped"
@@ -40,6 +41,8 @@ class DepositEvent(StrEnum):
     RELEASED = "released"  # a person let quarantined money go on
     CLAIMED = "claimed"  # an operator took money without an owner as the company's
     ASSIGNED = "assigned"  # an operator found the owner of money that had none
+    REFUNDED = "refunded"  # a refund of it was asked for
+    RETURNED = "returned"  # the refund came to nothing
 
 
 _S, _E = DepositState, DepositEvent
@@ -59,6 +62,9 @@ DEPOSIT: Final = Machine[DepositState, DepositEvent](
             (_S.UNASSIGNED, _E.REVERSED): _S.REVERSED,
             (_S.UNASSIGNED, _E.CLAIMED): _S.CLAIMED,
             (_S.UNASSIGNED, _E.ASSIGNED): _S.UNASSIGNED,
+            (_S.UNASSIGNED, _E.REFUNDED): _S.REFUNDED,
+            (_S.REFUNDED, _E.RETURNED): _S.UNASSIGNED,
+            (_S.REFUNDED, _E.REVERSED): _S.REVERSED,
             (_S.CLAIMED, _E.REVERSED): _S.REVERSED,
             (_S.QUARANTINED, _E.RELEASED): _S.UNASSIGNED,
             (_S.QUARANTINED, _E.REVERSED): _S.REVERSED,

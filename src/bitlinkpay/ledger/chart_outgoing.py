@@ -78,6 +78,48 @@ def payout_completed(
     )
 
 
+def refund_reserved(
+    payout_id: PayoutId,
+    *,
+    merchant_id: MerchantId,
+    deposit_id: DepositId,
+    asset: str,
+    units: int,
+    happened_at: datetime,
+) -> Posting:
+    """A refund of odd money was asked for: all of it is set aside, what the network takes included."""
+    source, target = accounts.unassigned(merchant_id, deposit_id), accounts.reserved(merchant_id, payout_id)
+    return Posting(
+        key=f"payout:{payout_id.hex}:reserved",
+        event=LedgerEvent.REFUND_RESERVED,
+        asset=asset,
+        moves=(Move(source, target, units),),
+        merchant_id=merchant_id,
+        happened_at=happened_at,
+    )
+
+
+def refund_released(
+    payout_id: PayoutId,
+    *,
+    merchant_id: MerchantId,
+    deposit_id: DepositId,
+    asset: str,
+    units: int,
+    happened_at: datetime,
+) -> Posting:
+    """A refund came to nothing: the money is odd money again."""
+    source, target = accounts.reserved(merchant_id, payout_id), accounts.unassigned(merchant_id, deposit_id)
+    return Posting(
+        key=f"payout:{payout_id.hex}:settled",
+        event=LedgerEvent.REFUND_RELEASED,
+        asset=asset,
+        moves=(Move(source, target, units),),
+        merchant_id=merchant_id,
+        happened_at=happened_at,
+    )
+
+
 def gas_spent(transaction_id: TransactionId, *, asset: str, account: str, units: int, happened_at: datetime) -> Posting:
     """A transaction of ours is final: the network took its fee, whether it worked or not.
 

@@ -37,6 +37,8 @@ class LedgerEvent(StrEnum):
     PAYOUT_RESERVED = "payout_reserved"
     PAYOUT_RELEASED = "payout_released"
     PAYOUT_COMPLETED = "payout_completed"
+    REFUND_RESERVED = "refund_reserved"
+    REFUND_RELEASED = "refund_released"
     OWN_TRANSFER = "own_transfer"
     UNATTRIBUTED_FUNDED = "unattributed_funded"
 

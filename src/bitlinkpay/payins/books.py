@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import MerchantId
@@ -18,6 +19,10 @@ from bitlinkpay.ledger.model import Posting
 
 Debts = dict[tuple[MerchantId, str], int]
 """Base units by (merchant, asset)."""
+
+
+_SPENT: Final = frozenset({DepositState.CREDITED, DepositState.REFUNDED})
+"""Money that is no longer where the deposit was booked: taken back from the balance, and else a debt."""
 
 
 class Way(StrEnum):
@@ -89,7 +94,7 @@ async def post_reversed(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> N
     """Take settled arrivals back out; what the merchant has spent already becomes its debt."""
     missing: Debts = {}
     for deposit in deposits:
-        if deposit.merchant_id and deposit.state is DepositState.CREDITED:
+        if deposit.merchant_id and deposit.state in _SPENT:
             key = deposit.merchant_id, deposit.asset
             missing[key] = missing.get(key, 0) + deposit.units - deposit.fee_units
     left = {key: await service.recoverable(tx, *key, units) for key, units in sorted(missing.items())}
@@ -164,7 +169,7 @@ def _reversal(deposit: Deposit, left: Debts, now: datetime) -> Posting:
         is_claimed = deposit.state is DepositState.CLAIMED
         take_back = chart_outgoing.claimed_reversed if is_claimed else chart.unattributed_reversed
         return take_back(deposit.deposit_id, asset=asset, address=address, units=units, happened_at=now)
-    if deposit.state is not DepositState.CREDITED:
+    if deposit.state not in _SPENT:
         is_quarantined = deposit.state is DepositState.QUARANTINED
         book = chart.quarantined_reversed if is_quarantined else chart.unassigned_reversed
         return book(

@@ -6,10 +6,11 @@ Every function works inside the caller's one transaction. Locks are taken orders
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.errors import Conflict, NotFound
-from bitlinkpay.core.ids import DepositId, PayinId
+from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.core.money import share_down
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
@@ -19,6 +20,8 @@ from bitlinkpay.payins import books, store
 from bitlinkpay.payins.decisions import Batch, complete, decide, quarantine
 from bitlinkpay.payins.events import announce
 from bitlinkpay.payins.model import PAYIN, Label, Payin, PayinEvent
+
+_NONE: Final = "no unassigned money with this id; see `bitlinkpay unassigned list`"
 
 
 async def settle(
@@ -141,8 +144,39 @@ async def release(tx: Tx, deposit_id: DepositId, now: datetime) -> Deposit:
     return replace(deposit, state=after, label=label)
 
 
+async def begin_refund(tx: Tx, merchant_id: MerchantId, deposit_id: DepositId, now: datetime) -> Deposit:
+    """Give a merchant's odd money to a refund, which books it; the order stays as it is.
+
+    Raises:
+        NotFound: the merchant has no such unassigned money.
+    """
+    _, deposit = await _unassigned(tx, deposit_id)
+    if deposit.merchant_id != merchant_id:
+        raise NotFound(_NONE)
+    event = DepositEvent.REFUNDED
+    after = DEPOSIT.next(deposit.state, event)
+    change = DepositChange(deposit.deposit_id, event, deposit.state, after, deposit.label, cause="a refund of it")
+    await changes_store.save(tx, [change], now)
+    return replace(deposit, state=after)
+
+
+async def end_refunds(tx: Tx, deposit_ids: Sequence[DepositId], now: datetime) -> set[DepositId]:
+    """Take odd money back from refunds that came to nothing; return what is unassigned again.
+
+    What left the chain meanwhile is none of it: its merchant owes it already.
+    """
+    found = [d for d in await deposits_store.lock(tx, deposit_ids) if d.state is DepositState.REFUNDED]
+    event = DepositEvent.RETURNED
+    changes = [
+        DepositChange(d.deposit_id, event, d.state, DEPOSIT.next(d.state, event), d.label, cause="nothing was paid")
+        for d in found
+    ]
+    await changes_store.save(tx, changes, now)
+    return {deposit.deposit_id for deposit in found}
+
+
 async def _unassigned(tx: Tx, deposit_id: DepositId) -> tuple[dict[PayinId, Payin], Deposit]:
     payins, deposits = await _lock(tx, [deposit_id])
     if not deposits or deposits[0].state is not DepositState.UNASSIGNED:
-        raise NotFound("no unassigned money with this id; see `bitlinkpay unassigned list`")
+        raise NotFound(_NONE)
     return payins, deposits[0]

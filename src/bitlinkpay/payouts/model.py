@@ -13,7 +13,7 @@ from typing import Final
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Conflict, Invalid, Kind, NotFound, Problem
 from bitlinkpay.core.fsm import Machine
-from bitlinkpay.core.ids import MerchantId, PayoutId
+from bitlinkpay.core.ids import DepositId, MerchantId, PayoutId
 from bitlinkpay.merchants.model import Merchant
 
 
@@ -161,6 +161,8 @@ class Payout:
         txid: the transaction that carries it, "" before it is signed.
         request_hash: SHA-256 over the request's fields; tells a repeat from another request.
         maker: see `NewPayout`.
+        checker: which of our people let it go, "" for nobody.
+        deposit_id: the odd money that a refund gives back, None for money of the balance.
     """
 
     payout_id: PayoutId
@@ -183,6 +185,8 @@ class Payout:
     created_at: datetime
     ended_at: datetime | None = None
     maker: str = ""
+    checker: str = ""
+    deposit_id: DepositId | None = None
 
     @property
     def reserved_units(self) -> int:
@@ -240,6 +244,17 @@ class SamePerson(Problem):
 
     def __init__(self, person: str) -> None:
         super().__init__(f"{person} asked for this payout: another person has to approve it")
+
+
+class AddressUnconfirmed(Conflict):
+    """The merchant has not confirmed where its odd money shall go."""
+
+    code = "payout.address_unconfirmed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the merchant has to confirm the address of this refund: `bitlinkpay unassigned confirm` takes it down"
+        )
 
 
 class QuoteExpired(Problem):

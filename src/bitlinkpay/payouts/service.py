@@ -3,55 +3,52 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from bitlinkpay.chains.outgoing import Payment, Purpose, Wallet
+from bitlinkpay.chains.address import parse_address, show_address
+from bitlinkpay.chains.outgoing import Wallet
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import NotFound
-from bitlinkpay.core.ids import MerchantId, PayoutId, SendingId, new_uuid7
+from bitlinkpay.core.ids import MerchantId, PayoutId
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
-from bitlinkpay.ledger.model import InsufficientBalance, Refusal
+from bitlinkpay.ledger.model import InsufficientBalance, Posting, Refusal
+from bitlinkpay.payins import settling
 from bitlinkpay.payouts import checks, events, store
-from bitlinkpay.payouts.drafting import QUOTE_LIFE, Draft, Drafting, Quotes, Repeat
+from bitlinkpay.payouts.drafting import Draft, Drafting, Quotes, Repeat
 from bitlinkpay.payouts.model import (
     PAYOUT,
+    AddressRefused,
+    AddressUnconfirmed,
     BalanceTooLow,
     Charge,
     NewPayout,
     Payout,
     PayoutEvent,
-    PayoutExistsDifferent,
     PayoutKind,
     PayoutNotFound,
-    PayoutsStopped,
     PayoutState,
     PayoutTooLate,
-    QuoteExpired,
     SamePerson,
     Terms,
 )
+from bitlinkpay.payouts.placing import OWNERS, Placing, repeated
 from bitlinkpay.payouts.quoting import Prices
+from bitlinkpay.payouts.refunds import Refunds
 from bitlinkpay.payouts.store import PayoutChange
 from bitlinkpay.risk.model import Provider
 from bitlinkpay.sending import service as sending
-from bitlinkpay.sending.model import OwnerKind, Sending, SendingState, TooLate
+from bitlinkpay.sending.model import OwnerKind, TooLate
 
 PaymentMove = Callable[[Tx, OwnerKind, UUID, datetime], Awaitable[None]]
 EARLIER_TARGETS: Final = 200
 _DAY: Final = timedelta(days=1)
-_OWNERS: Final[Mapping[PayoutKind, OwnerKind]] = {
-    PayoutKind.PAYOUT: OwnerKind.PAYOUT,
-    PayoutKind.SETTLEMENT: OwnerKind.SETTLEMENT,
-    PayoutKind.REFUND: OwnerKind.REFUND,
-}
 
 
 class Payouts:
@@ -78,11 +75,12 @@ class Payouts:
             clock: business time.
         """
         self._registry = registry
-        self._hot_wallet = hot_wallet
         self._clock = clock
+        self._placing = Placing(registry, hot_wallet, clock)
         self._drafting = Drafting(
             registry=registry, quotes=quotes, prices=prices, providers=providers, hot_wallet=hot_wallet, clock=clock
         )
+        self.refunds = Refunds(self._drafting, self._placing, registry, clock)
 
     async def prepare(self, new: NewPayout) -> Draft | Repeat:
         """Check and quote a request; networks and providers are asked here, and no transaction is open."""
@@ -100,13 +98,8 @@ class Payouts:
         new = draft.new
         earlier = await store.find_by_source(tx, new.merchant.merchant_id, new.kind, new.source_id)
         if earlier is not None:
-            return _repeated(earlier, draft.request_hash)
-        if isinstance(draft, Repeat):
-            raise draft.problem
-        if self._clock.now() - draft.quoted_at > QUOTE_LIFE:
-            raise QuoteExpired
-        asset = new.asset
-        await self._check_place(tx, draft)
+            return repeated(earlier, draft.request_hash)
+        asset, draft = new.asset, await self._placing.check(tx, draft)
         available = accounts.available(new.merchant.merchant_id)
         await ledger.lock(tx, [(available, asset.id)])  # before the day's sum is read: no other request comes between
         terms = await store.find_terms(tx, new.merchant.merchant_id, new.kind, asset.id)
@@ -114,25 +107,16 @@ class Payouts:
         today = await store.day_units(tx, new.merchant.merchant_id, asset.id, now - _DAY)
         units = checks.check_amount(asset, new.amount, terms, today_units=today)
         hold = draft.hold or await self._hold(tx, draft, units, terms)
-        payout = self._payout(draft, units, terms, hold, now)
+        charge = Charge(checks.fee_units(units, terms), draft.network_fee_units, draft.quote.units_max)
+        payout = self._placing.payout(draft, units=units, charge=charge, hold=hold, now=now)
         if not await store.insert(tx, payout, asset.network):
             stored = await store.find_by_source(tx, new.merchant.merchant_id, new.kind, new.source_id)
             assert stored is not None, "a source_id that is taken by nobody"
-            return _repeated(stored, draft.request_hash)
+            return repeated(stored, draft.request_hash)
         await self._reserve(tx, payout, now)
         if payout.state is PayoutState.APPROVED:
-            await self._queue(tx, payout, now)
+            await self._placing.queue(tx, payout, now)
         return payout
-
-    async def _check_place(self, tx: Tx, draft: Draft) -> None:
-        new, asset = draft.new, draft.new.asset
-        stopped = await store.stops(tx, new.merchant.merchant_id, asset.network, asset.id)
-        if stopped:
-            raise PayoutsStopped(stopped[0])
-        family = self._registry.networks[asset.network].family
-        ours = await store.is_ours(tx, family.value, draft.target, new.tag)
-        contracts = [one.contract for one in self._registry.assets_of(asset.network) if one.contract]
-        checks.check_target(family, draft.target, ours=ours, contracts=contracts)
 
     async def _hold(self, tx: Tx, draft: Draft, units: int, terms: Terms) -> str:
         if terms.review_above_units is not None and units > terms.review_above_units:
@@ -150,30 +134,6 @@ class Payouts:
         held = await ledger.balance(tx, accounts.available(merchant_id), asset)
         fresh = await store.fresh_units(tx, merchant_id, asset, self._clock.now() - _DAY)
         return units - max(0, held - fresh)
-
-    def _payout(self, draft: Draft, units: int, terms: Terms, hold: str, now: datetime) -> Payout:
-        new = draft.new
-        return Payout(
-            payout_id=PayoutId(new_uuid7()),
-            merchant_id=new.merchant.merchant_id,
-            kind=new.kind,
-            source_id=new.source_id,
-            state=PayoutState.IN_REVIEW if hold else PayoutState.APPROVED,
-            asset=new.asset.id,
-            target=draft.target,
-            tag=new.tag,
-            units=units,
-            charge=Charge(checks.fee_units(units, terms), draft.network_fee_units, draft.quote.units_max),
-            fiat_amount=new.fiat_amount or Decimal(0),
-            symbol=new.symbol,
-            exchange_rate=new.exchange_rate or Decimal(0),
-            callback_url=new.callback_url or new.merchant.callback_url,
-            reason=hold,
-            txid="",
-            request_hash=draft.request_hash,
-            created_at=now,
-            maker=new.maker,
-        )
 
     async def _reserve(self, tx: Tx, payout: Payout, now: datetime) -> None:
         posting = chart.payout_reserved(
@@ -202,27 +162,6 @@ class Payouts:
             text += f"; there is a balance in {', '.join(elsewhere)}, which would have to be exchanged first"
         return BalanceTooLow(text, param="amount")
 
-    async def _queue(self, tx: Tx, payout: Payout, now: datetime) -> None:
-        network = self._registry.networks[self._registry.assets[payout.asset].network]
-        wallet = self._hot_wallet(network)
-        queued = Sending(
-            sending_id=SendingId(new_uuid7()),
-            owner=_OWNERS[payout.kind],
-            owner_id=payout.payout_id,
-            merchant_id=payout.merchant_id,
-            network=network.id,
-            purpose=Purpose.PAYOUT,
-            payer=wallet,
-            payment=Payment(wallet, payout.asset, payout.target, payout.tag, payout.units),
-            fee_max_units=payout.charge.native_max_units,
-            state=SendingState.QUEUED,
-            transaction_id=None,
-            reason="",
-            queued_at=now,
-            not_before=now,
-        )
-        await sending.queue(tx, [queued], now)
-
     async def approve(self, tx: Tx, payout_id: PayoutId, *, by: str) -> Payout:
         """Let a payout go that waited for a person; one that was held goes on at its old place in the queue.
 
@@ -230,9 +169,36 @@ class Payouts:
             PayoutNotFound: there is none.
             PayoutTooLate: it does not wait for one.
             SamePerson: who asked for it has to leave this to another.
+            AddressUnconfirmed: a refund whose address the merchant has not confirmed, see `confirm`.
         """
-        now = self._clock.now()
         found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
+        if found.kind is PayoutKind.REFUND and found.maker and not found.checker:
+            raise AddressUnconfirmed
+        return await self._let_go(tx, found, by)
+
+    async def confirm(self, tx: Tx, payout_id: PayoutId, address: str, *, by: str) -> Payout:
+        """Let a refund go that one of our people asked for, after its merchant has confirmed the address.
+
+        Args:
+            tx: the open transaction.
+            payout_id: the refund.
+            address: what the merchant has confirmed, in any spelling.
+            by: who says so; not who asked for the refund.
+
+        Raises:
+            PayoutNotFound, PayoutTooLate, SamePerson: see `approve`.
+            AddressRefused: the refund would go to another address.
+        """
+        found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
+        if found.kind is not PayoutKind.REFUND:
+            raise PayoutNotFound
+        network = self._registry.networks[self._registry.assets[found.asset].network]
+        if parse_address(network, address) != found.target:
+            raise AddressRefused(f"this refund goes to {show_address(network, found.target)}")
+        return await self._let_go(tx, found, by)
+
+    async def _let_go(self, tx: Tx, found: Payout, by: str) -> Payout:
+        payout_id, now = found.payout_id, self._clock.now()
         if found.maker and found.maker == by:
             raise SamePerson(by)
         is_queued = await self._move_payment(tx, found, sending.resume, now)
@@ -240,7 +206,7 @@ class Payouts:
         payout = await self._decide(tx, payout, PayoutEvent.APPROVED, reason="", cause=by)
         await store.note_checker(tx, payout_id, by)
         if not is_queued:
-            await self._queue(tx, payout, now)
+            await self._placing.queue(tx, payout, now)
         return payout
 
     async def hold(self, tx: Tx, payout_id: PayoutId, *, reason: str, by: str) -> Payout:
@@ -301,7 +267,7 @@ class Payouts:
             PayoutTooLate: it is being signed, or not where the payout needs it.
         """
         try:
-            await move(tx, _OWNERS[found.kind], found.payout_id, now)
+            await move(tx, OWNERS[found.kind], found.payout_id, now)
         except TooLate:
             raise PayoutTooLate(PayoutState.SIGNED if found.state is PayoutState.APPROVED else found.state) from None
         except NotFound:
@@ -333,27 +299,36 @@ class Payouts:
 
 async def waits(tx: Tx, payouts: Sequence[Payout]) -> Mapping[PayoutId, str]:
     """Return why payouts have not left yet, of those that wait for anything but their turn in the queue."""
-    found = await sending.waits(tx, list(_OWNERS.values()), [payout.payout_id for payout in payouts])
+    found = await sending.waits(tx, list(OWNERS.values()), [payout.payout_id for payout in payouts])
     return {PayoutId(owner_id): reason for owner_id, reason in found.items()}
 
 
 async def give_back(tx: Tx, registry: Registry, payouts: Sequence[Payout], now: datetime) -> None:
-    """Return what was reserved for payouts that came to nothing, and say so to their merchants."""
-    postings = [
-        chart.payout_released(
-            payout.payout_id,
-            merchant_id=payout.merchant_id,
-            asset=payout.asset,
-            units=payout.reserved_units,
-            happened_at=now,
-        )
-        for payout in payouts
-    ]
+    """Return what was reserved for payouts that came to nothing, and say so to their merchants.
+
+    What a refund had taken of a deposit is odd money again; the rest goes back to the balance.
+    """
+    refunded = sorted(payout.deposit_id for payout in payouts if payout.deposit_id)
+    returned = await settling.end_refunds(tx, refunded, now) if refunded else set()
+    postings = [_released(payout, now, is_odd=payout.deposit_id in returned) for payout in payouts]
     await ledger.post_all(tx, postings)
     await events.announce(tx, registry, payouts, now)
 
 
-def _repeated(stored: Payout, request_hash: bytes) -> Payout:
-    if stored.request_hash != request_hash:
-        raise PayoutExistsDifferent(stored.source_id)
-    return stored
+def _released(payout: Payout, now: datetime, *, is_odd: bool) -> Posting:
+    if is_odd and payout.deposit_id:
+        return chart.refund_released(
+            payout.payout_id,
+            merchant_id=payout.merchant_id,
+            deposit_id=payout.deposit_id,
+            asset=payout.asset,
+            units=payout.reserved_units,
+            happened_at=now,
+        )
+    return chart.payout_released(
+        payout.payout_id,
+        merchant_id=payout.merchant_id,
+        asset=payout.asset,
+        units=payout.reserved_units,
+        happened_at=now,
+    )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from bitlinkpay.core.ids import MerchantId, PayoutId
+from bitlinkpay.core.ids import DepositId, MerchantId, PayoutId
 from bitlinkpay.db.driver import Row, Tx
 from bitlinkpay.payouts.model import ENDED, Charge, Payout, PayoutEvent, PayoutKind, PayoutState, Terms
 
@@ -68,6 +68,8 @@ def _payout(row: Row) -> Payout:
         created_at=row["created_at"],
         ended_at=row["ended_at"],
         maker=row["maker"],
+        checker=row["checker"],
+        deposit_id=DepositId(row["deposit_id"]) if row["deposit_id"] else None,
     )
 
 
@@ -78,8 +80,9 @@ async def insert(tx: Tx, payout: Payout, network: str) -> bool:
         with stored as (
             insert into payouts (payout_id, merchant_id, kind, source_id, state, asset, network, target, tag, units,
                 fee_units, network_fee_units, native_max_units, fiat_amount, symbol, exchange_rate, callback_url,
-                reason, request_hash, created_at, maker)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+                reason, request_hash, created_at, maker, deposit_id)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                $22)
             on conflict (merchant_id, kind, source_id) do nothing
             returning payout_id
         ), noted as (
@@ -109,6 +112,7 @@ async def insert(tx: Tx, payout: Payout, network: str) -> bool:
         payout.request_hash,
         payout.created_at,
         payout.maker,
+        payout.deposit_id,
     )
     return bool(stored)
 
@@ -154,6 +158,16 @@ async def list_of_merchant(tx: Tx, merchant_id: MerchantId, *, before: UUID | No
         merchant_id,
         before,
         limit,
+    )
+    return [_payout(row) for row in rows]
+
+
+async def list_refunds(tx: Tx, merchant_id: MerchantId, deposit_id: DepositId) -> list[Payout]:
+    """Return the refunds that were ever asked for of a merchant's deposit, the oldest first."""
+    rows = await tx.fetch(
+        "select * from payouts where merchant_id = $1 and deposit_id = $2 order by created_at, payout_id",
+        merchant_id,
+        deposit_id,
     )
     return [_payout(row) for row in rows]
 
@@ -254,11 +268,12 @@ async def save_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
 
 
 async def day_units(tx: Tx, merchant_id: MerchantId, asset: str, since: datetime) -> int:
-    """Return what a merchant's payouts of an asset since a moment add up to, without those that came to nothing."""
+    """Return what left a merchant's balance of an asset since a moment, without what came to nothing."""
     found = await tx.fetchval(
         """
         select coalesce(sum(units), 0) from payouts
-        where merchant_id = $1 and asset = $2 and created_at >= $3 and state not in ('rejected', 'cancelled', 'failed')
+        where merchant_id = $1 and asset = $2 and created_at >= $3 and deposit_id is null
+            and state not in ('rejected', 'cancelled', 'failed')
         """,
         merchant_id,
         asset,

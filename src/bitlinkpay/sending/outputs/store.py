@@ -81,7 +81,7 @@ async def add_deposited(tx: Tx, network: str, owners: Sequence[Wallet], now: dat
             d.units, $2
         from unnest($3::text[], $4::text[], $5::bigint[]) as o (address, role, key_index)
         join deposits d on d.target = o.address and d.network = $1
-        where d.state in ('credited', 'unassigned', 'claimed') and d.position like 'vout:%'
+        where d.state in ('credited', 'unassigned', 'refunded', 'claimed') and d.position like 'vout:%'
         on conflict do nothing
         """,
         network,

@@ -225,7 +225,7 @@ def _note(deposit: DepositView, t: NullTranslations, merchant: str) -> str:
     """Return where the money is and, for odd money, why it did not count."""
     if deposit.state is DepositState.SEEN:
         state = t.gettext("confirming")
-    elif deposit.state is DepositState.UNASSIGNED:
+    elif deposit.state in {DepositState.UNASSIGNED, DepositState.REFUNDED}:
         state = t.gettext("recorded for %(merchant)s") % {"merchant": plain(merchant)}
     elif deposit.state is DepositState.CREDITED:
         state = t.gettext("accepted")
