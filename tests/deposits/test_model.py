@@ -13,7 +13,7 @@ MOVES = {
     "final": "passed:screened held:quarantined dropped:dropped",
     "screened": "credited:credited put_aside:unassigned",
     "credited": "reversed:reversed",
-    "unassigned": "credited:credited reversed:reversed claimed:claimed refunded:refunded",
+    "unassigned": "credited:credited reversed:reversed claimed:claimed assigned:unassigned refunded:refunded",
     "refunded": "returned:unassigned reversed:reversed",
     "claimed": "reversed:reversed",
     "quarantined": "released:unassigned reversed:reversed",
