@@ -5,9 +5,12 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bitlinkpay.chains.base import FateState
 from bitlinkpay.chains.outgoing import (
+    Broadcast,
     CannotPlan,
     FeeTooHigh,
     Intent,
@@ -17,9 +20,11 @@ from bitlinkpay.chains.outgoing import (
     Outcome,
     Payment,
     Purpose,
+    Sent,
     Slot,
     Unspent,
     Wallet,
+    most_hopeful,
     numbers_taken,
 )
 from bitlinkpay.core.assets import Family
@@ -93,3 +98,11 @@ def test_roles_and_purposes_are_spelled_as_stored() -> None:
     """These words stand in the database, in the signer's policy file and in its audit, and never change."""
     assert list(KeyRole) == ["hot", "deposit"]
     assert list(Purpose) == ["payout", "sweep", "gas", "cold", "consolidation", "setup", "cancel", "lend", "recall"]
+
+
+@given(st.permutations([Sent.REFUSED, Sent.UNCLEAR, Sent.REFUSED]), st.booleans())
+def test_NODE_12_bytes_that_one_endpoint_may_have_taken_are_not_refused(said: list[Sent], is_taken: bool) -> None:
+    answers = [Broadcast(sent, str(n)) for n, sent in enumerate([*said, *([Sent.ACCEPTED] if is_taken else [])])]
+    assert most_hopeful(answers).sent is (Sent.ACCEPTED if is_taken else Sent.UNCLEAR)
+    refused = [answer for answer in answers if answer.sent is Sent.REFUSED]
+    assert most_hopeful(refused) == refused[0], "of equal answers the preferred endpoint's"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from bitlinkpay.chains.base import BlockRef, FateState
@@ -151,6 +151,14 @@ class Broadcast:
 
     sent: Sent
     reason: str = ""
+
+
+def most_hopeful(answers: Sequence[Broadcast]) -> Broadcast:
+    """Return the answer to act on of several endpoints': bytes that one may have taken are not refused (NODE-12)."""
+    return min(answers, key=lambda answer: _HOPE.index(answer.sent))
+
+
+_HOPE: Final = (Sent.ACCEPTED, Sent.UNCLEAR, Sent.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

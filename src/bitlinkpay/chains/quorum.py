@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
-from bitlinkpay.chains.base import ChainError, NotEnoughAnswers
+from bitlinkpay.chains.base import ChainError, EndpointStatus, NotEnoughAnswers
 from bitlinkpay.core.errors import Invalid
 
 _SECOND_NS = 1_000_000_000
@@ -168,6 +168,18 @@ class Quorum(Generic[V]):
         if len(by_party) < self.size:
             raise self._verdict(ballot, self.size)
         return list(by_party.values())
+
+    async def statuses(self, ask: Callable[[V], Awaitable[tuple[int | None, str]]]) -> list[EndpointStatus]:
+        """Return the health of every endpoint; `ask` tells its height, and what is wrong with it, "" for nothing."""
+        return await asyncio.gather(*(self._status(voter, ask) for voter in self.voters))
+
+    async def _status(self, voter: V, ask: Callable[[V], Awaitable[tuple[int | None, str]]]) -> EndpointStatus:
+        doubt = self.doubt_about(voter)
+        try:
+            height, fault = await ask(voter)
+        except ChainError as error:
+            return EndpointStatus(voter.label, is_healthy=False, height=None, error=str(error))
+        return EndpointStatus(voter.label, is_healthy=not (doubt or fault), height=height, error=doubt or fault)
 
     async def _poll(self, ask: Callable[[V], Awaitable[F]], ballot: _Ballot[V, F], needed: int) -> None:
         """Fill the ballot until one answer has `needed` supporters; whoever is slow gets a rival."""

@@ -362,6 +362,24 @@ async def test_a_balance_that_the_history_does_not_explain_is_refused(
         await chains(proxies[0].url, assets=[usdt]).balances(usdt, [OURS], before)
 
 
+@pytest.mark.parametrize("shown", [0, 1], ids=["nothing", "an older one"])
+async def test_a_jetton_wallet_whose_last_transaction_is_not_shown_is_a_gap(
+    network: TonNetwork, usdt: Asset, proxies: Three, chains: ChainMaker, shown: int
+) -> None:
+    await network.pay_jettons(usdt.contract, OURS, 5)
+    await network.mine()
+    await network.pay_jettons(usdt.contract, OURS, 7)
+    height = await network.mine()
+    assert await chains(proxies[0].url, assets=[usdt]).balances(usdt, [OURS], height) == [12]
+
+    def behind(path: str, _: object, answer: dict) -> dict:
+        return {**answer, "transactions": answer["transactions"][1:][:shown]} if path == "/transactions" else answer
+
+    proxies[0].edit = behind
+    with pytest.raises(ChainError, match="does not show the last transaction"):
+        await chains(proxies[0].url, assets=[usdt]).balances(usdt, [OURS], height)
+
+
 async def test_what_became_of_a_transaction(network: TonNetwork, usdt: Asset, chains: ChainMaker) -> None:
     first = await network.mine()
     await network.pay(OURS, TON, TAG)

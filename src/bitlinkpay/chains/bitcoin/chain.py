@@ -1,12 +1,11 @@
 """`BitcoinChain`: the `Chain` protocol on real Bitcoin nodes, with nothing believed that one node alone says."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bitlinkpay.chains.base import Arrival, Block, ChainError, EndpointStatus, Fate, FateState, Head, Transfer
+from bitlinkpay.chains.base import Arrival, Block, EndpointStatus, Fate, FateState, Head, Transfer
 from bitlinkpay.chains.bitcoin import unspent
 from bitlinkpay.chains.bitcoin.freshness import check_age
 from bitlinkpay.chains.bitcoin.lookup import TXID, Lookup
@@ -164,18 +163,14 @@ class BitcoinChain:
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for the height of its newest block."""
-        return await asyncio.gather(*(self._status(node) for node in self.nodes))
-
-    async def _status(self, node: BitcoinNode) -> EndpointStatus:
-        doubt = self.quorum.doubt_about(node)
-        try:
-            height = await node.height()
-        except ChainError as error:
-            return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        return EndpointStatus(node.label, is_healthy=not doubt, height=height, error=doubt)
+        return await self.quorum.statuses(_height)
 
     async def aclose(self) -> None:
         """Close all connections."""
         for node in self.nodes:
             await node.rpc.aclose()
         await self._search.aclose()
+
+
+async def _height(node: BitcoinNode) -> tuple[int | None, str]:
+    return await node.height(), ""

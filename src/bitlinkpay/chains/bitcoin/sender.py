@@ -29,6 +29,7 @@ from bitlinkpay.chains.outgoing import (
     Slot,
     Unspent,
     Wallet,
+    most_hopeful,
 )
 from bitlinkpay.chains.rpc import Call, CallRefused
 from bitlinkpay.core.assets import Asset
@@ -95,20 +96,15 @@ class BitcoinSender:
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the bytes to every endpoint; taken is what one of them takes."""
-        answers = await asyncio.gather(*(_send(node, signed) for node in self._chain.nodes))
-        for sent in (Sent.ACCEPTED, Sent.UNCLEAR, Sent.REFUSED):
-            for answer in answers:
-                if answer.sent is sent:
-                    return answer
-        return Broadcast(Sent.UNCLEAR, "no endpoints")
+        return most_hopeful(await asyncio.gather(*(_send(node, signed) for node in self._chain.nodes)))
 
     async def outcome(self, intent: Intent, plan: BitcoinPlan, signed: Signed) -> Outcome:
         """Say what became of it, also where it was mined under another id than it was signed with."""
-        final_height = (await self._chain.head()).final.height
-        found = await self._tracker.find(plan, signed, final_height)
+        head = await self._chain.head()
+        found = await self._tracker.find(plan, signed, head)
         if isinstance(found, bool):
             return Outcome(FateState.PENDING if found else FateState.UNKNOWN, signed.txid)
-        is_final = found.block.height <= final_height
+        is_final = found.block.height <= head.final.height
         return Outcome(
             state=FateState.FINAL if is_final else FateState.MINED,
             txid=found.transaction.txid,
@@ -120,9 +116,9 @@ class BitcoinSender:
     async def is_dead(self, intent: Intent, plan: BitcoinPlan, signed: Signed) -> bool:
         """Return True when a final block holds another transaction that spends one of its inputs."""
         del intent
-        final_height = (await self._chain.head()).final.height
-        spender = await self._tracker.spender(plan, signed, final_height)
-        return spender is not None and not is_same(spender, signed) and spender.block.height <= final_height
+        head = await self._chain.head()
+        spender = await self._tracker.spender(plan, signed, head)
+        return spender is not None and not is_same(spender, signed) and spender.block.height <= head.final.height
 
     def produced(self, plan: BitcoinPlan, signed: Signed) -> Sequence[Unspent]:
         """Return what the payer got: the last outputs of the transaction."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from bitlinkpay.chains.base import Head
 from bitlinkpay.chains.bitcoin.lookup import Lookup, Mined
 from bitlinkpay.chains.bitcoin.node import BitcoinNode
 from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
@@ -27,15 +28,15 @@ class Tracker:
         self._lookup = lookup
         self._searched: dict[str, int] = {}  # txid -> the first height that is not searched for good
 
-    async def find(self, plan: BitcoinPlan, signed: Signed, final_height: int) -> Mined | bool:
+    async def find(self, plan: BitcoinPlan, signed: Signed, head: Head) -> Mined | bool:
         """Return our transaction in its block, be it under another id, else whether it waits in a mempool."""
         found = await self._lookup.find(signed.txid)
         if isinstance(found, Mined) or found:
             return found
-        spender = await self.spender(plan, signed, final_height)
+        spender = await self.spender(plan, signed, head)
         return spender if spender is not None and is_same(spender, signed) else False
 
-    async def spender(self, plan: BitcoinPlan, signed: Signed, final_height: int) -> Mined | None:
+    async def spender(self, plan: BitcoinPlan, signed: Signed, head: Head) -> Mined | None:
         """Return the transaction in a block that spends what ours does, read out of the blocks since it was made.
 
         None proves nothing: the outputs may be unspent, or a long search may not be done; it goes on when asked again.
@@ -44,19 +45,14 @@ class Tracker:
             return None
         wanted = {outpoint(spent.txid, spent.vout) for spent in plan.inputs}
         first = self._searched.get(signed.txid, max(0, plan.since_height - _BELOW))
-        for height in range(first, first + _SEARCH_MAX):
-            if await self._hash_at(height) is None:
-                break
+        for height in range(first, min(first + _SEARCH_MAX, head.latest.height + 1)):
             (found,) = await self._reader.read(height, height, partial(_spender_in, wanted=wanted))
             if found is not None:
                 self._searched.pop(signed.txid, None)
                 return found
-            if height < final_height:
+            if height < head.final.height:
                 self._searched[signed.txid] = height + 1
         return None
-
-    async def _hash_at(self, height: int) -> str | None:
-        return await self._quorum.agree(lambda node: node.hash_at(height))
 
     async def _is_spent(self, inputs: Sequence[Unspent]) -> bool:
         async def ask(node: BitcoinNode) -> bool:

@@ -8,7 +8,7 @@ from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.evm.lookup import place_of
 from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.wire import TEXT
-from bitlinkpay.chains.outgoing import Broadcast, Sent, Signed
+from bitlinkpay.chains.outgoing import Broadcast, Sent, Signed, most_hopeful
 from bitlinkpay.chains.rpc import Call, CallRefused
 
 # geth, Erigon, reth: "already known"; Nethermind: "AlreadyKnown"; Besu: "Known transaction"; anvil: "already imported"
@@ -18,12 +18,7 @@ _PASSED = re.compile(r"nonce.{0,5}too.?low|old.?nonce|invalid.?nonce", re.IGNORE
 
 async def broadcast(nodes: Sequence[EvmNode], signed: Signed) -> Broadcast:
     """Send the same bytes to every endpoint and return the most hopeful answer."""
-    answers = await asyncio.gather(*(_send(node, signed) for node in nodes))
-    for sent in (Sent.ACCEPTED, Sent.UNCLEAR):
-        found = next((answer for answer in answers if answer.sent is sent), None)
-        if found is not None:
-            return found
-    return answers[0]
+    return most_hopeful(await asyncio.gather(*(_send(node, signed) for node in nodes)))
 
 
 async def _send(node: EvmNode, signed: Signed) -> Broadcast:

@@ -1,12 +1,10 @@
 """`EvmChain`: the `Chain` protocol on real EVM nodes, with nothing believed that one node alone says."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 
 from bitlinkpay.chains.base import (
     Block,
-    ChainError,
     EndpointStatus,
     Fate,
     GapError,
@@ -121,16 +119,7 @@ class EvmChain:
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest block."""
-        return await asyncio.gather(*(self._status(node) for node in self.access.nodes))
-
-    async def _status(self, node: EvmNode) -> EndpointStatus:
-        doubt = self.access.quorum.doubt_about(node)
-        try:
-            (latest,) = await node.stamps(["latest"])
-        except ChainError as error:
-            return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        height = None if latest is None else block_ref(latest).height
-        return EndpointStatus(node.label, is_healthy=not doubt, height=height, error=doubt)
+        return await self.access.quorum.statuses(_height)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -141,3 +130,8 @@ class EvmChain:
         if block_hash is None:
             raise GapError(f"no block at height {height}")
         return block_hash
+
+
+async def _height(node: EvmNode) -> tuple[int | None, str]:
+    (latest,) = await node.stamps(["latest"])
+    return (None if latest is None else block_ref(latest).height), ""

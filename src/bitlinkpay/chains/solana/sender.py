@@ -27,6 +27,7 @@ from bitlinkpay.chains.outgoing import (
     Slot,
     Unspent,
     Wallet,
+    most_hopeful,
 )
 from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.chain import SolanaChain
@@ -167,12 +168,7 @@ class SolanaSender:
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the bytes to every endpoint; one that has them already has accepted them."""
-        answers = await asyncio.gather(*(_send(node, signed) for node in self._quorum.voters))
-        for wanted in (Sent.ACCEPTED, Sent.REFUSED):
-            found = next((answer for answer in answers if answer.sent is wanted), None)
-            if found is not None:
-                return found
-        return answers[0]
+        return most_hopeful(await asyncio.gather(*(_send(node, signed) for node in self._quorum.voters)))
 
     async def outcome(self, intent: Intent, plan: SolanaPlan, signed: Signed) -> Outcome:
         """Say what became of it; while its block is not final, it counts as pending, for forks take those back."""

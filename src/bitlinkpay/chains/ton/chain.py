@@ -1,6 +1,5 @@
 """`TonChain`: the `Chain` protocol on indexers of TON, with nothing believed that fewer than the quorum say."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -163,15 +162,11 @@ class TonChain:
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest masterchain block."""
-        return await asyncio.gather(*(self._status(node) for node in self._nodes))
+        return await self.quorum.statuses(self._status)
 
-    async def _status(self, node: TonNode) -> EndpointStatus:
-        try:
-            newest = block_ref(await node.newest())
-        except ChainError as error:
-            return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        doubt = self.quorum.doubt_about(node) or self._lag(newest)
-        return EndpointStatus(node.label, is_healthy=not doubt, height=newest.height, error=doubt)
+    async def _status(self, node: TonNode) -> tuple[int | None, str]:
+        newest = block_ref(await node.newest())
+        return newest.height, self._lag(newest)
 
     async def aclose(self) -> None:
         """Close all connections."""

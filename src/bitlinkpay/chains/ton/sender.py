@@ -31,6 +31,7 @@ from bitlinkpay.chains.outgoing import (
     Slot,
     Unspent,
     Wallet,
+    most_hopeful,
 )
 from bitlinkpay.chains.ton import fees
 from bitlinkpay.chains.ton.chain import TonChain
@@ -158,12 +159,7 @@ class TonSender:
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the message to every endpoint; safe to repeat for ever."""
-        answers = await asyncio.gather(*(_hand_over(node, signed) for node in self._quorum.voters))
-        for wanted in (Sent.ACCEPTED, Sent.REFUSED):
-            for answer in answers:
-                if answer.sent is wanted:
-                    return answer
-        return answers[0]
+        return most_hopeful(await asyncio.gather(*(_hand_over(node, signed) for node in self._quorum.voters)))
 
     async def outcome(self, intent: Intent, plan: TonPlan, signed: Signed) -> Outcome:
         """Say what became of a request; final once the last hop of every payment is."""

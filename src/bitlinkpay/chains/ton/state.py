@@ -45,11 +45,16 @@ async def jettons_at(node: TonNode, asset: Asset, owner: str, height: int) -> in
     found = await find_jetton_wallet(node, asset, owner)
     if found is None:
         return 0
-    wallet, units = canonical_address(found.address), int(found.balance)
+    wallet, units, newest = canonical_address(found.address), int(found.balance), 0
     async for transaction in backwards(node, wallet, lt=found.last_transaction_lt):
+        newest = newest or transaction.lt
+        if newest != found.last_transaction_lt:
+            break
         if height_of(transaction) <= height:
             break
         units -= jetton_change(transaction)
+    if newest != found.last_transaction_lt:
+        raise GapError(f"{node.label} does not show the last transaction of {wallet}")
     if units < 0:
         raise Malformed(f"{node.label} does not explain the balance of {wallet}")
     return units

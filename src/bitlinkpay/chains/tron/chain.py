@@ -1,6 +1,5 @@
 """`TronChain`: the `Chain` protocol on real TRON nodes, with nothing believed that one node alone says."""
 
-import asyncio
 import re
 from collections.abc import Sequence
 
@@ -125,15 +124,7 @@ class TronChain:
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest block."""
-        return await asyncio.gather(*(self._status(node) for node in self.access.nodes))
-
-    async def _status(self, node: TronNode) -> EndpointStatus:
-        doubt = self.access.quorum.doubt_about(node)
-        try:
-            latest, _ = await node.heads()
-        except ChainError as error:
-            return EndpointStatus(node.label, is_healthy=False, height=None, error=str(error))
-        return EndpointStatus(node.label, is_healthy=not doubt, height=latest.height, error=doubt)
+        return await self.access.quorum.statuses(_height)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -142,3 +133,8 @@ class TronChain:
 
 def _is_inner(transfer: Transfer, address: str) -> bool:
     return transfer.target == address and transfer.arrival is not Arrival.DIRECT
+
+
+async def _height(node: TronNode) -> tuple[int | None, str]:
+    latest, _ = await node.heads()
+    return latest.height, ""

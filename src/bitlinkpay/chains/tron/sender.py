@@ -28,6 +28,7 @@ from bitlinkpay.chains.outgoing import (
     Slot,
     Unspent,
     Wallet,
+    most_hopeful,
 )
 from bitlinkpay.chains.tron.access import TronAccess
 from bitlinkpay.chains.tron.build import ENERGY, SIGNATURE_BYTES, TRANSFER, build, signed_bytes, transfer_arguments
@@ -197,12 +198,7 @@ class TronSender:
 
     async def broadcast(self, signed: Signed) -> Broadcast:
         """Hand the bytes to every endpoint; safe to repeat for ever."""
-        answers = await asyncio.gather(*(self._hand(node, signed) for node in self._access.nodes))
-        for sent in (Sent.ACCEPTED, Sent.UNCLEAR, Sent.REFUSED):
-            for answer in answers:
-                if answer.sent is sent:
-                    return answer
-        raise AssertionError("a network without endpoints")
+        return most_hopeful(await asyncio.gather(*(self._hand(node, signed) for node in self._access.nodes)))
 
     async def _hand(self, node: TronNode, signed: Signed) -> Broadcast:
         try:
