@@ -102,7 +102,7 @@ class Deployment:
             async with platform.database.reader() as tx:
                 owner = await find_merchant(tx, merchant)
             asset = platform.registry.assets[asset_id]
-            new = NewOrder(owner, source_id, asset, Decimal(72), "USDT/CNY", None, Decimal(amount), "", "")
+            new = NewOrder(owner, source_id, asset, Decimal(72), f"{asset.symbol}/CNY", None, Decimal(amount), "", "")
             draft = await platform.payins.prepare(new)
             [opened] = await platform.database.unit(lambda tx: platform.payins.open_many(tx, [draft]))
             assert isinstance(opened, Payin), opened

@@ -17,6 +17,7 @@ from bitlinkpay.app.platform import (
     open_platform,
     sandbox_actions,
 )
+from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
@@ -41,10 +42,12 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
 
     Raises:
         Unavailable: the database does not answer, or a port is taken.
+        MissingRows: the registry lacks what the deployment has to finish.
     """
     os.nice(_NICENESS)
     await _enroll(settings)
     async with open_platform(settings) as platform, AsyncExitStack() as stack:
+        await check_unfinished(platform.database, platform.registry)
         await platform.directory.start()
         changes = Changes()
         await changes.follow(platform.database)

@@ -1,6 +1,6 @@
 """Which networks a deployment has, and the adapter of each: the one place that knows all families."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import assert_never
 
@@ -27,25 +27,47 @@ from bitlinkpay.settings import NetworkSettings, Settings
 from bitlinkpay.signer.keyring import KeyRing
 
 
-def load_networks(settings: Settings) -> Registry:
-    """Return the registry of networks that are on: all in a sandbox, those with endpoints in a live deployment."""
+class MissingRows(Invalid):
+    """The registry files lack rows that the deployment cannot do without."""
+
+    code = "registry.missing_rows"
+
+    def __init__(self, what: str, names: Iterable[str], instead: str) -> None:
+        super().__init__(f"the registry has no row any more of {what}: {', '.join(names)}; put it back; {instead}")
+
+
+def load_networks(settings: Settings, *, used: Collection[str] = ()) -> Registry:
+    """Return the registry of networks that are on: all in a sandbox, those with endpoints in a live deployment.
+
+    Args:
+        settings: of the deployment.
+        used: networks that were read before: those that are not on stay known as switched off.
+
+    Raises:
+        MissingRows: one of those has no row any more.
+        Invalid: the settings name a network without a row; BadRegistry: a row is wrong.
+    """
     registry = load_registry(*settings.registry_paths)
+    if gone := set(used) - registry.networks.keys():
+        raise MissingRows("networks that were read", sorted(gone), "without endpoints it is switched off")
     unknown = settings.networks.keys() - registry.networks.keys()
     if unknown:
         raise Invalid(f"bitlinkpay.toml names unknown networks: {', '.join(sorted(unknown))}")
     named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
     endpoints = {**registry.endpoints, **named}
     on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
+    known = {*on, *used}
     return Registry(
-        MappingProxyType({name: network for name, network in registry.networks.items() if name in on}),
-        MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in on}),
+        MappingProxyType({name: network for name, network in registry.networks.items() if name in known}),
+        MappingProxyType({name: asset for name, asset in registry.assets.items() if asset.network in known}),
         MappingProxyType(endpoints),
+        switched_off=frozenset(known - on),
     )
 
 
 def chains_of(settings: Settings, registry: Registry, database: Database, ring: KeyRing) -> Mapping[str, Chain]:
     """Return an adapter for every network that is on: simulated in a sandbox, else for real nodes."""
-    networks = registry.networks.values()
+    networks = [network for network in registry.networks.values() if network.id not in registry.switched_off]
     if settings.is_sandbox:
         state = SandboxState(database)
         return {network.id: SimulatedChain(network, registry.assets_of(network.id), state) for network in networks}

@@ -22,6 +22,7 @@ from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.service import Payins
 from bitlinkpay.payouts.invariants import PAYOUTS
+from bitlinkpay.payouts.unfinished import store as unfinished
 from bitlinkpay.rates.service import RateBook
 from bitlinkpay.sandbox.actions import SandboxActions
 from bitlinkpay.sandbox.clock import SandboxClock
@@ -67,6 +68,7 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
     Raises:
         Unavailable: the database is not running.
+        MissingRows: the registry lacks a network that was read.
     """
     database = await connect(settings)
     try:
@@ -77,10 +79,10 @@ async def open_platform(settings: Settings) -> AsyncIterator[Platform]:
 
 async def _assemble(settings: Settings, database: Database) -> Platform:
     clock = await _clock(settings, database)
-    registry = load_networks(settings)
     rates = RateBook(database, clock)
     async with database.reader() as tx:
         ring = await wallets.get_keyring(tx)
+        registry = load_networks(settings, used=await unfinished.list_used_networks(tx))
     allocator = Allocator(database, ring)
     return Platform(
         settings=settings,

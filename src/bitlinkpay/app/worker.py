@@ -13,6 +13,7 @@ from bitlinkpay.app.networks import chains_of, load_networks, stricter_of
 from bitlinkpay.app.paying import lanes_of, providers_of
 from bitlinkpay.app.platform import Platform, check_books, check_standing, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
+from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
 from bitlinkpay.connection import connect
@@ -65,10 +66,12 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
 
     Raises:
         Unavailable: the database or the signer did not answer at the start.
+        MissingRows: the registry lacks what the deployment has to finish.
         SealingKeyElsewhere: this host cannot read the secrets that sign callbacks.
     """
     await _prepare(settings)
     async with open_platform(settings) as platform:
+        await check_unfinished(platform.database, platform.registry)
         sealer = await open_sealer(settings, platform.database)
         chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
         sender = Sender(platform.urls)

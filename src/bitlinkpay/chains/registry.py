@@ -32,11 +32,13 @@ class Registry:
         networks: by network id.
         assets: by asset id.
         endpoints: RPC endpoints by network id, of the networks whose row names any.
+        switched_off: networks that are neither read nor paid on, and known because of what happened on them before.
     """
 
     networks: Mapping[str, Network]
     assets: Mapping[str, Asset]
     endpoints: Mapping[str, Endpoints]
+    switched_off: frozenset[str] = frozenset()
 
     def network(self, network_id: str) -> Network:
         """Return the network of this id.
@@ -62,9 +64,13 @@ class Registry:
             known = ", ".join(self.assets)
             raise UnknownAsset(f"no asset {asset_id[:40]!r}; known are {known}", param="asset") from None
 
+    def is_on(self, asset: Asset) -> bool:
+        """Say whether the asset's network is read and paid on."""
+        return asset.network not in self.switched_off
+
     def asset_by_wm(self, wm_chain_id: int, wm_coin_id: int) -> Asset | None:
-        """Return the asset that the SDK protocol names by these two ids, if any."""
-        for asset in self.assets.values():
+        """Return the asset that the SDK protocol names by these two ids, if any that is on."""
+        for asset in filter(self.is_on, self.assets.values()):
             if asset.wm_coin_id == wm_coin_id and self.networks[asset.network].wm_chain_id == wm_chain_id:
                 return asset
         return None
@@ -83,9 +89,9 @@ class Registry:
         return next(asset for asset in self.assets_of(network.id) if asset.is_native)
 
     def by_symbol(self, symbol: str) -> tuple[Asset, ...]:
-        """Return the assets of a ticker (or one of its aliases) on all networks, in any letter case."""
+        """Return the assets of a ticker (or one of its aliases) on all networks that are on, in any letter case."""
         wanted = symbol.upper()
-        return tuple(a for a in self.assets.values() if wanted == a.symbol or wanted in a.aliases)
+        return tuple(a for a in self.assets.values() if self.is_on(a) and (wanted == a.symbol or wanted in a.aliases))
 
 
 def load_registry(*extra: Path) -> Registry:

@@ -25,7 +25,8 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 async def _balances(settings: Settings, name: str) -> list[dict[str, str]]:
     async with open_platform(settings) as platform, platform.database.reader() as tx:
         merchant = await find_merchant(tx, name)
-        decimals = {asset.id: asset.decimals for asset in platform.registry.assets.values()}
+        found = await ledger.balances(tx, merchant.merchant_id)
+        decimals = {balance.asset: platform.registry.asset(balance.asset).decimals for balance in found}
         return [
             {
                 "asset": balance.asset,
@@ -36,5 +37,5 @@ async def _balances(settings: Settings, name: str) -> list[dict[str, str]]:
                 "quarantined": format_units(balance.quarantined_units, decimals[balance.asset]),
                 "debt": format_units(balance.debt_units, decimals[balance.asset]),
             }
-            for balance in await ledger.balances(tx, merchant.merchant_id)
+            for balance in found
         ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
+from bitlinkpay.app.unfinished import waiting
 from bitlinkpay.chains.base import Chain, ChainError, Head
 from bitlinkpay.chains.finality import stalled_since
 from bitlinkpay.chains.registry import Registry
@@ -16,6 +17,7 @@ from bitlinkpay.core.money import format_units
 from bitlinkpay.deposits.assets import store as reviews
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor
+from bitlinkpay.payouts.unfinished.store import Unfinished, list_unfinished
 from bitlinkpay.settings import Settings
 
 
@@ -35,9 +37,11 @@ async def _status(settings: Settings) -> list[dict[str, object]]:
         async with platform.database.reader() as tx:
             cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)}
             holds = await reviews.list_held(tx)
+            off = waiting(platform.registry, await list_unfinished(tx))
         chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
         try:
-            return [await _row(platform, chain, cursors.get(name), holds) for name, chain in chains.items()]
+            read = [await _row(platform, chain, cursors.get(name), holds) for name, chain in chains.items()]
+            return [*read, *(_switched_off(name, cursors.get(name), found) for name, found in off.items())]
         finally:
             await asyncio.gather(*(chain.aclose() for chain in chains.values()))
 
@@ -61,6 +65,21 @@ async def _row(platform: Platform, chain: Chain, cursor: Cursor | None, holds: M
         ],
         "on_hold": [holds[asset.id] for asset in assets if asset.id in holds],
         "error": error,
+    }
+
+
+def _switched_off(network: str, cursor: Cursor | None, waits: Sequence[Unfinished]) -> dict[str, object]:
+    return {
+        "network": network,
+        "head": None,
+        "final": None,
+        "cursor": cursor.height if cursor else None,
+        "lag_s": None,
+        "quorum": "",
+        "large": [],
+        "endpoints": [],
+        "on_hold": [],
+        "error": f"switched off, for want of endpoints; waiting: {'; '.join(map(str, waits))}",
     }
 
 

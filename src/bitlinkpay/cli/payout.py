@@ -180,7 +180,7 @@ async def _rows(platform: Platform, found: Sequence[Payout]) -> list[dict[str, o
 
 def payout_row(platform: Platform, payout: Payout, waits_for: str = "") -> dict[str, object]:
     """Return what is shown of a payout."""
-    asset = platform.registry.assets[payout.asset]
+    asset = platform.registry.asset(payout.asset)
     network = platform.registry.networks[asset.network]
     return {
         "id": show_id("out", payout.payout_id),

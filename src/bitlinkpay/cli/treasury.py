@@ -62,6 +62,7 @@ async def _status(platform: Platform) -> list[dict[str, object]]:
         return [
             await _row(platform, asset, wallets[asset.network], books, chains[asset.network])
             for asset in platform.registry.assets.values()
+            if asset.network in chains
         ]
     finally:
         await asyncio.gather(*(chain.aclose() for chain in chains.values()))

@@ -111,7 +111,7 @@ async def _credit(tx: Tx, deposit_id: DepositId, now: datetime) -> None:
 
 
 def _row(platform: Platform, deposit: Deposit) -> dict[str, object]:
-    asset = platform.registry.assets[deposit.asset]
+    asset = platform.registry.asset(deposit.asset)
     return {
         "id": show_id("dep", deposit.deposit_id),
         "state": deposit.state,

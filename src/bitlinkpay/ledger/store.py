@@ -208,3 +208,9 @@ ORDER BY a.opened_at
 UNFROZEN: Final = """
 SELECT format('%s in %s: %s', name, asset, frozen_reason) FROM ledger_accounts WHERE frozen_reason IS NOT NULL
 """
+
+
+async def list_assets(tx: Tx) -> list[str]:
+    """Return the assets that any account holds."""
+    rows = await tx.fetch("SELECT DISTINCT asset FROM ledger_accounts WHERE balance_units > 0 ORDER BY asset")
+    return [row["asset"] for row in rows]

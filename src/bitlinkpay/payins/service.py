@@ -194,7 +194,7 @@ class Payins:
             Problem: no quote, amount out of range.
         """
         asset = self._registry.assets.get(asset_id)
-        if asset is None or asset.symbol != payin.coin:
+        if asset is None or asset.symbol != payin.coin or not self._registry.is_on(asset):
             raise AssetNotOffered("pick one of the networks that the page offers", param="asset")
         await self._open_to(merchant, asset)
         symbol = Symbol(asset.symbol, merchant.pricing_currency, is_coin_base=True)

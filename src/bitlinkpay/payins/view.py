@@ -111,8 +111,8 @@ async def view(tx: Tx, registry: Registry, payin: Payin, merchant: Merchant) -> 
     """Return what may be shown of an order at hand."""
     deposits = await deposits_store.list_of_payins(tx, [payin.payin_id])
     cursors = {cursor.network: cursor for cursor in await journal.list_cursors(tx)} if deposits else {}
-    asset = registry.assets[payin.asset] if payin.asset else None
-    network = registry.networks[asset.network] if asset else None
+    asset = registry.asset(payin.asset) if payin.asset else None
+    network = registry.network(asset.network) if asset else None
     return PayinView(
         payin_id=payin.payin_id,
         source_id=payin.source_id,
@@ -154,13 +154,13 @@ def _options(registry: Registry, payin: Payin, merchant: Merchant) -> tuple[Netw
 
 
 def _deposit_view(registry: Registry, deposit: Deposit, cursors: dict[str, Cursor]) -> DepositView:
-    network = registry.networks[deposit.network]
+    network = registry.network(deposit.network)
     cursor = cursors.get(deposit.network)
     confirmations = max(0, cursor.height - deposit.height + 1) if cursor else 0
     waited = network.block_time * confirmations
     return DepositView(
         deposit_id=deposit.deposit_id,
-        asset=registry.assets[deposit.asset],
+        asset=registry.asset(deposit.asset),
         network=network,
         units=deposit.units,
         txid=deposit.txid,

@@ -41,7 +41,7 @@ def pre_created(payin: Payin, order_url: OrderUrl) -> PreOrderCreated:
 
 def detail(payin: Payin, txid: str, registry: Registry, order_url: OrderUrl) -> OrderDetail:
     """Return the answer to `order/detail`. `txid` is the transfer that completed the order, "" before."""
-    asset = registry.assets[payin.asset] if payin.asset else None
+    asset = registry.asset(payin.asset) if payin.asset else None
     network = registry.networks[asset.network] if asset else None
     status = wm_status(payin)
     return OrderDetail(
