@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
+N ?= 2000
+SEED ?= 0
 
-.PHONY: demo test check bench dev lock fmt wheel fuzz clean
+.PHONY: demo test check sim bench dev lock fmt wheel fuzz clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/bitlinkpay demo $(if $(EXIT),--exit)
@@ -20,6 +22,9 @@ check: $(VENV)/.dev
 	@echo "── imports" && $(BIN)/lint-imports --no-logo --verbose-summary=false 2>/dev/null || $(BIN)/lint-imports
 	@echo "── measure" && $(BIN)/python tools/measure.py
 	@echo "── wheel"   && $(BIN)/python tools/check_wheel.py
+
+sim: $(VENV)/.dev
+	@BITLINKPAY_CRASHES=$(N) BITLINKPAY_CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/crashes -k schedules $(ARGS)
 
 bench: $(VENV)/.dev nodes
 	@$(BIN)/python -m bench $(ARGS)
