@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from tests.crashes.flow import Act, Loop
-from tests.crashes.stage import Process, Stage
+from tests.crashes.stage import CALM, Process, Stage
 
 from bitlinkpay.sandbox.mempool.store import fail_waiting
 from bitlinkpay.sandbox.model import Fork
@@ -25,7 +25,7 @@ _SLOTS = """
 class Chains:
     """`Flow` of what nobody of us decides."""
 
-    WEIGHTS: Mapping[str, int] = {"mine": 4, "fork": 2, "forget": 2, "revert": 1, "wait": 2, "signer": 1, "lists": 1}
+    WEIGHTS: Mapping[str, int] = {"mine": 3, "fork": 4, "forget": 3, "revert": 3, "wait": 3, "signer": 1, "lists": 1}
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -43,8 +43,12 @@ class Chains:
         return str(blocks)
 
     async def fork(self, act: Act) -> str:
-        """Replace blocks that are not final; a transaction whose predecessor is gone waits in no mempool."""
+        """Replace blocks that are not final, often one that a worker has just seen; what was built on them is gone."""
         dice, stage = act.dice(), self.stage
+        if dice.randrange(3):
+            await self._waiting()
+            await stage.world.mine(stage.network, 1)
+            await stage.work(0, "pay", CALM)
         depth = dice.randint(1, stage.world.registry.networks[stage.network].sandbox_lag)
         fork = dice.choice(list(Fork))
         await stage.world.reorg(stage.network, depth, fork)
@@ -52,7 +56,7 @@ class Chains:
 
     async def forget(self, act: Act) -> str:
         """Let every node forget one of our waiting transactions, and those behind it."""
-        waiting = [txid for _, txid, is_known, height in await self._slots() if is_known and height is None]
+        waiting = await self._waiting()
         if not waiting:
             return "nothing waits"
         async with self.stage.world.database.transaction() as tx:
@@ -61,7 +65,7 @@ class Chains:
 
     async def revert(self, act: Act) -> str:
         """Let one of our waiting transactions do nothing but cost."""
-        waiting = [txid for _, txid, is_known, height in await self._slots() if is_known and height is None]
+        waiting = await self._waiting()
         if not waiting:
             return "nothing waits"
         async with self.stage.world.database.transaction() as tx:
@@ -69,9 +73,13 @@ class Chains:
         return "one"
 
     async def wait(self, act: Act) -> str:
-        seconds = act.dice().choice(_WAITS)
+        """Let time pass, often over a transaction that waits, and a worker look at it."""
+        dice = act.dice()
+        seconds, is_watched = dice.choice(_WAITS), dice.randrange(3)
+        if is_watched:
+            await self._waiting()
         await self.stage.cashier.pass_time(timedelta(seconds=seconds))
-        return f"{seconds} s"
+        return f"{seconds} s, {await self.stage.work(0, 'pay', act) if is_watched else 'nobody looks'}"
 
     async def signer(self, act: Act) -> str:
         keeper = self.stage.keeper
@@ -104,6 +112,15 @@ class Chains:
         stage = self.stage
         payer = stage.cashier.hot(stage.network).address
         return await stage.world.rows(_SLOTS, stage.network, payer, self.stage.first)  # type: ignore[return-value]
+
+    async def _waiting(self) -> list[bytes]:
+        """Return the ids of ours that wait for a block; where none does, a worker may send one first."""
+        for _ in range(2):
+            waiting = [txid for _, txid, is_known, height in await self._slots() if is_known and height is None]
+            if waiting:
+                return waiting
+            await self.stage.work(0, "pay", CALM)
+        return []
 
     async def _forget_successors(self) -> int:
         gone, is_broken = 0, False

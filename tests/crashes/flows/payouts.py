@@ -44,7 +44,7 @@ class Wish:
 class Payouts:
     """`Flow` of payouts."""
 
-    WEIGHTS: Mapping[str, int] = {"ask": 6, "repeat": 1, "cancel": 2, "decide": 2, "stop": 1}
+    WEIGHTS: Mapping[str, int] = {"ask": 6, "repeat": 1, "cancel": 3, "decide": 2, "stop": 1}
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -69,10 +69,13 @@ class Payouts:
         return await self._send(act.dice().choice(self.wishes), act) if self.wishes else "nothing was asked"
 
     async def cancel(self, act: Act) -> str:
-        asked = [wish for wish in self.wishes if wish.payout]
+        """A merchant wants a payout back, often one that a worker was just about to send."""
+        asked, dice = [wish for wish in self.wishes if wish.payout], act.dice()
         if not asked:
             return "nothing was asked"
-        new = act.dice().choice(asked).new
+        new = dice.choice(asked).new
+        if dice.randrange(2):
+            await self.stage.work(1, "pay", act)
 
         async def answer(fuse: Fuse) -> str:
             service, database = self._service(fuse)

@@ -12,7 +12,7 @@ from bitlinkpay.sending.service import Owner
 class Workers:
     """`Flow` of the loops that every deployment runs."""
 
-    WEIGHTS: Mapping[str, int] = {"pay": 12, "watch": 3, "tell": 1}
+    WEIGHTS: Mapping[str, int] = {"pay": 9, "watch": 2, "tell": 1}
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
