@@ -6,6 +6,7 @@ A process that dies loses all its objects; its successor has nothing but the dat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from tests.crashes.faults import (
@@ -21,6 +22,7 @@ from tests.crashes.flow import Act, Flow, Loop
 from tests.crashes.keeper import FaultyPen, Keeper
 from tests.flows.harness import DELIVERIES, Inbox, World
 from tests.flows.paying import Cashier
+from tests.support.sealing import SEALER
 
 from bitlinkpay.chains.base import ChainError
 from bitlinkpay.core.errors import Problem, Unavailable
@@ -35,6 +37,7 @@ from bitlinkpay.webhooks.subscriber import fan_out
 from bitlinkpay.workers.payer import Payer
 
 T = TypeVar("T")
+SECRETS = partial(merchants.webhook_secrets, sealer=SEALER)
 LEASES = timedelta(seconds=21)
 """Longer than any lease lives."""
 MOST_STEPS = 200
@@ -82,7 +85,7 @@ class Process:
         self._relay = Relay(
             self.database,
             FaultyTransport(stage.inbox, self.fuse),
-            merchants.webhook_secrets,
+            SECRETS,
             clock=world.clock,
             jitter=lambda: 0,
         )

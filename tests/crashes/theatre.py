@@ -14,7 +14,7 @@ import asyncpg
 from tests.crashes import schedule
 from tests.crashes.keeper import RING, VAULT, Keeper
 from tests.crashes.schedule import CASTS, Script, draw, play, shorten
-from tests.crashes.stage import Post, Stage
+from tests.crashes.stage import SECRETS, Post, Stage
 from tests.flows.harness import REGISTRY, World, market
 from tests.flows.paying import Cashier
 from tests.flows.test_payouts import GAS, earn
@@ -25,7 +25,6 @@ from tests.support.server import TestServer
 from bitlinkpay.core.money import to_units
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE
 from bitlinkpay.db.pool import Database
-from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins.service import Payins
 from bitlinkpay.payouts import store as payouts
 from bitlinkpay.payouts.model import PayoutKind, Terms
@@ -114,7 +113,7 @@ class Theatre:
             database=database,
             payins=Payins(registry=REGISTRY, allocator=Allocator(database, RING), market=market, clock=clock),
             inbox=inbox,
-            relay=Relay(database, inbox, merchants.webhook_secrets, clock=clock, jitter=lambda: 0),
+            relay=Relay(database, inbox, SECRETS, clock=clock, jitter=lambda: 0),
             watchers={},
             chains={},
         )
