@@ -440,7 +440,7 @@ class World:
 
 
 # What was sent to addresses of ours in blocks up to the cursor, less what went from them in final ones, against what the
-# books hold there. What we send ourselves counts on both sides once it is final. Native coins moved inside an EVM contract
+# books hold there, unclaimed money at a hot wallet included. What we send ourselves counts on both sides once it is final. Native coins moved inside an EVM contract
 # call are looked for at open orders in that coin only, so that others may be missing in the books.
 _CUSTODY = """
     with ours as (select distinct address from addresses),
@@ -462,8 +462,8 @@ _CUSTODY = """
         select asset, source as address, sum(fee_units) as units from moved
         where height <= until and source in (select address from ours) group by asset, source
     ), held as (
-        select asset, substr(name, length(kind) + 2) as address, balance_units as units from ledger_accounts
-        where kind in ('custody:deposits', 'custody:hot') and balance_units > 0
+        select asset, substr(name, length(kind) + 2) as address, sum(balance_units) as units from ledger_accounts
+        where kind in ('custody:deposits', 'custody:hot') and balance_units > 0 group by 1, 2
     ), chain as (
         select asset, address, sum(units) as units from (
             select * from came union all select asset, address, -units from went

@@ -32,6 +32,7 @@ from bitlinkpay.signer.network_keys import NetworkKeys
 from bitlinkpay.signer.problems import SignerRefused
 from bitlinkpay.signer.vault import Vault
 from bitlinkpay.treasury import funding
+from bitlinkpay.treasury.owner import TreasuryOwner
 
 SEED = bytes(range(64))
 
@@ -84,7 +85,10 @@ class Cashier:
             sender=self.sender(network_id),
             plan_type=SimulatedPlan,
             signing=self.pen(network_id),
-            owners=dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), owner),
+            owners={
+                **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), owner),
+                **dict.fromkeys((OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD), TreasuryOwner(REGISTRY)),
+            },
             clock=self.world.clock,
             wall=self.wall,
             limits=self.limits,

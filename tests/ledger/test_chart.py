@@ -297,6 +297,7 @@ def test_every_event_has_a_chart_function() -> None:
         outgoing.refund_reserved(what, deposit_id=what, **mine),
         outgoing.refund_released(what, deposit_id=what, **mine),
         outgoing.gas_spent(what, account="custody:hot:w", **common),
+        outgoing.rent_returned(what, account="custody:hot:w", **common),
         outgoing.own_transfer(what, source="custody:deposits:a", target="custody:hot:w", **common),
         outgoing.unattributed_funded(what, address=ADDRESS, custody="custody:hot:w", **common),
     ]

@@ -151,6 +151,22 @@ async def test_gas_is_the_platforms_own_expense_and_booked_once(database: Databa
     assert await broken(database) == set()
 
 
+async def test_rent_that_a_sweep_brings_back_is_the_platforms_income_and_booked_once(database: Database) -> None:
+    what = TransactionId(new_uuid7())
+    back = outgoing.rent_returned(what, asset=GAS, account=HOT, units=2_039_280, happened_at=AT)
+    async with database.transaction() as tx:
+        assert [type(result) for result in await post(tx, [back, back])] == [Posted, Replayed]
+        assert await balance(tx, HOT, GAS) == 2_039_280
+        assert await balance(tx, accounts.FEES_NETWORK, GAS) == 2_039_280
+    assert await broken(database) == set()
+
+
+def test_nothing_is_booked_where_the_network_took_and_gave_nothing() -> None:
+    what = TransactionId(new_uuid7())
+    assert outgoing.gas_spent(what, asset=GAS, account=HOT, units=0, happened_at=AT) is None
+    assert outgoing.rent_returned(what, asset=GAS, account=HOT, units=0, happened_at=AT) is None
+
+
 async def test_a_transfer_between_our_wallets_moves_custody_and_nothing_else(database: Database) -> None:
     who, item = merchant(), new_uuid7()
     source = accounts.deposit_custody(ADDRESS)

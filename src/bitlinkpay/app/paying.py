@@ -27,6 +27,7 @@ from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.chains.tron.sender import TronSender
 from bitlinkpay.core.clock import SystemClock
+from bitlinkpay.deposits.assets.service import Holds
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.risk.listfile import ListFile
@@ -37,8 +38,11 @@ from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.parts import LaneParts, Limits
 from bitlinkpay.sending.service import Owner
 from bitlinkpay.sending.setup import SetupOwner
+from bitlinkpay.sending.signatory import Signatory
 from bitlinkpay.settings import NetworkSettings
 from bitlinkpay.signer.client import SignerClient
+from bitlinkpay.treasury.owner import TreasuryOwner
+from bitlinkpay.treasury.parts import TreasuryParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
     payouts, providers = PayoutOwner(platform.registry), providers_of(platform)
     owners: dict[OwnerKind, Owner] = {
         **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts),
+        **dict.fromkeys((OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD), TreasuryOwner(platform.registry)),
         OwnerKind.SETUP: SetupOwner(),
     }
     return [
@@ -122,12 +127,31 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
             network=platform.registry.networks[name],
             sender=road.sender,
             plan_type=road.plan_type,
-            signing=signer,
+            signing=Signatory(signer, platform.database, platform.registry.networks[name]),
             owners=owners,
             clock=platform.clock,
             wall=SystemClock(),
             limits=road.limits,
             providers=providers,
+        )
+        for name, road in roads_of(platform, chains).items()
+    ]
+
+
+def treasuries_of(platform: Platform, chains: Mapping[str, Chain]) -> list[TreasuryParts]:
+    """Return what the treasury of each network that we can pay on is made of."""
+    holds = Holds(platform.database).list_held
+    return [
+        TreasuryParts(
+            database=platform.database,
+            registry=platform.registry,
+            network=platform.registry.networks[name],
+            sender=road.sender,
+            prices=platform.rates.price,
+            holds=holds,
+            hot=platform.ring.hot_wallet(platform.registry.networks[name]),
+            clock=platform.clock,
+            wall=SystemClock(),
         )
         for name, road in roads_of(platform, chains).items()
     ]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks, stricter_of
-from bitlinkpay.app.paying import lanes_of, providers_of
+from bitlinkpay.app.paying import lanes_of, providers_of, treasuries_of
 from bitlinkpay.app.platform import Platform, check_books, check_standing, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.app.unfinished import check_unfinished
@@ -40,6 +40,7 @@ from bitlinkpay.sending.store import SENDINGS_CHANNEL
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.statements.service import close_days
+from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.subscriber import FanOut, delivery_of
@@ -54,10 +55,12 @@ from bitlinkpay.workers.duties import (
 )
 from bitlinkpay.workers.loop import forever
 from bitlinkpay.workers.payer import Payer
+from bitlinkpay.workers.treasurer import Treasurer
 from bitlinkpay.workers.watcher import Parts, Watcher
 
 log = logging.getLogger(__name__)
 
+_TREASURY_PAUSE: Final = timedelta(seconds=10)
 _DELIVERIES: Final = dict.fromkeys((*payin_events.EVENT_KINDS, *payout_events.EVENT_KINDS), delivery_of)
 
 
@@ -122,11 +125,19 @@ def _loops(
 
 
 def _payers(platform: Platform, chains: Mapping[str, Chain]) -> list[Coroutine[object, object, None]]:
-    """Return the loops that pay; a process without a signer beside it pays nobody."""
+    """Return the loops that pay and collect; a process without a signer beside it pays nobody."""
     settings = platform.settings
     if not settings.signer_dir.is_dir():
         return []
-    return [_pay(platform, parts) for parts in lanes_of(platform, chains, SignerClient(settings.signer_dir))]
+    signer = SignerClient(settings.signer_dir)
+    return [
+        *(_pay(platform, parts) for parts in lanes_of(platform, chains, signer)),
+        *(_collect(parts, signer) for parts in treasuries_of(platform, chains)),
+    ]
+
+
+async def _collect(parts: TreasuryParts, signer: SignerClient) -> None:
+    await forever(f"{parts.network.id}: treasury", Treasurer(parts, signer).step, pause=_TREASURY_PAUSE, wake=Event())
 
 
 async def _pay(platform: Platform, parts: LaneParts[Any]) -> None:

@@ -120,8 +120,10 @@ def refund_released(
     )
 
 
-def gas_spent(transaction_id: TransactionId, *, asset: str, account: str, units: int, happened_at: datetime) -> Posting:
-    """A transaction of ours is final: the network took its fee, whether it worked or not.
+def gas_spent(
+    transaction_id: TransactionId, *, asset: str, account: str, units: int, happened_at: datetime
+) -> Posting | None:
+    """A transaction of ours is final: the network took its fee, whether it worked or not; None where it took nothing.
 
     Args:
         transaction_id: the transaction.
@@ -130,11 +132,37 @@ def gas_spent(transaction_id: TransactionId, *, asset: str, account: str, units:
         units: what the network took.
         happened_at: business time.
     """
+    if not units:
+        return None
     return Posting(
         key=f"transaction:{transaction_id.hex}:gas",
         event=LedgerEvent.GAS_SPENT,
         asset=asset,
         moves=(Move(accounts.GAS, account, units),),
+        merchant_id=None,
+        happened_at=happened_at,
+    )
+
+
+def rent_returned(
+    transaction_id: TransactionId, *, asset: str, account: str, units: int, happened_at: datetime
+) -> Posting | None:
+    """A final sweep closed accounts that payers had opened: their rent is the company's now; None where there is none.
+
+    Args:
+        transaction_id: the transaction.
+        asset: the network's own coin.
+        account: the custody account of the wallet that got it.
+        units: what the network gave back.
+        happened_at: business time.
+    """
+    if not units:
+        return None
+    return Posting(
+        key=f"transaction:{transaction_id.hex}:rent",
+        event=LedgerEvent.RENT_RETURNED,
+        asset=asset,
+        moves=(Move(account, accounts.FEES_NETWORK, units),),
         merchant_id=None,
         happened_at=happened_at,
     )

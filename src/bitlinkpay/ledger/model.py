@@ -34,6 +34,7 @@ class LedgerEvent(StrEnum):
     REFILL_SENT = "refill_sent"
     REFILL_ARRIVED = "refill_arrived"
     GAS_SPENT = "gas_spent"
+    RENT_RETURNED = "rent_returned"
     PAYOUT_RESERVED = "payout_reserved"
     PAYOUT_RELEASED = "payout_released"
     PAYOUT_COMPLETED = "payout_completed"

@@ -14,6 +14,7 @@ from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.model import Deposit, DepositState
+from bitlinkpay.deposits.own import store as own_store
 from bitlinkpay.ledger import accounts, chart, chart_outgoing, service
 from bitlinkpay.ledger.model import Posting
 
@@ -52,8 +53,11 @@ async def held_at(tx: Tx, asset: Asset, addresses: Sequence[str], height: int) -
     """Return the base units that each address holds by the books after the block at `height`."""
     names = {accounts.deposit_custody(address): address for address in addresses}
     above = await deposits_store.units_above(tx, asset, addresses, height)
+    left = await own_store.units_moved_above(tx, asset, addresses, height)
     held = await service.holdings(tx, asset.id, list(names))
-    return {address: held.get(name, 0) - above.get(address, 0) for name, address in names.items()}
+    return {
+        address: held.get(name, 0) - above.get(address, 0) + left.get(address, 0) for name, address in names.items()
+    }
 
 
 async def post_dropped(tx: Tx, deposits: Sequence[Deposit], now: datetime) -> None:

@@ -16,6 +16,7 @@ from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.deposits.model import Deposit, DepositState
+from bitlinkpay.deposits.own import store as own_store
 from bitlinkpay.payins import books, settling
 from bitlinkpay.payins.confirming import Confirming, Stricter
 from bitlinkpay.payins.outputs import OutputProof
@@ -108,9 +109,8 @@ class Clearing:
         return await self._database.unit(work)
 
     async def _free(self, deposits: Sequence[Deposit], height: int) -> list[Deposit]:
-        """Leave out what is not deep enough or not borne out yet, and the money of assets on hold (THREATS DEP-21)."""
-        if self._outputs is not None:
-            deposits = self._outputs.ripe(deposits, height)
+        """Leave out what is not deep, not borne out, or comes to an address in motion; and assets on hold (DEP-21)."""
+        deposits = self._outputs.ripe(deposits, height) if self._outputs else await self._at_rest(deposits)
         deposits = await self._confirming.confirmed(deposits)
         if self._guard is None:
             return list(deposits)
@@ -120,6 +120,14 @@ class Clearing:
             log.critical("%s is on hold or not yet reviewed: its final deposits wait", asset)
         self._announced = self._announced - assets | waiting
         return [deposit for deposit in deposits if deposit.asset not in waiting]
+
+    async def _at_rest(self, deposits: Sequence[Deposit]) -> list[Deposit]:
+        """Leave out deposits whose address a payment of ours is at: its balance is compared once that has ended."""
+        if not deposits:
+            return []
+        async with self._database.reader() as tx:
+            moving = await own_store.moving(tx, deposits[0].network, sorted({deposit.target for deposit in deposits}))
+        return [deposit for deposit in deposits if deposit.target not in moving]
 
     async def _concerns(self, deposits: Sequence[Deposit], height: int) -> tuple[dict[DepositId, str], frozenset[str]]:
         """Return what speaks against deposits, and the assets whose balances cannot be read: only theirs wait."""

@@ -185,7 +185,7 @@ class LaneWorker(Generic[P]):
                 self._payer,
                 number=number,
                 fee_max_units=quote.units_max,
-                before=first,
+                before=first.queued_at,
                 now=now,
             )
         )

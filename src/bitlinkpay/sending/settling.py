@@ -147,17 +147,22 @@ async def end(
     event = TransactionEvent.FINALIZED if any(verdicts) else TransactionEvent.REVERTED
     await transactions.move(tx, transaction, event, cause=outcome.txid, now=now)
     await _place(tx, transaction, outcome)
-    if outcome.fee_units:
-        spent = chart.gas_spent(
-            transaction.transaction_id,
-            asset=native,
-            account=custody(network, transaction.payer),
-            units=outcome.fee_units,
-            happened_at=now,
-        )
-        await ledger.post_all(tx, [spent])
     await outputs_store.add(tx, transaction.network, outputs, now)
     await _end_payments(tx, owners, transaction, outcome, verdicts=verdicts, now=now)
+    await _book_gas(tx, transaction, outcome, account=custody(network, transaction.payer), native=native, now=now)
+
+
+async def _book_gas(
+    tx: Tx, transaction: Transaction, outcome: Outcome, *, account: str, native: str, now: datetime
+) -> None:
+    """Book what the network took and gave back; after the payments: a Bitcoin sweep pays its fee of what it brings."""
+    gone = chart.gas_spent(
+        transaction.transaction_id, asset=native, account=account, units=outcome.fee_units, happened_at=now
+    )
+    back = chart.rent_returned(
+        transaction.transaction_id, asset=native, account=account, units=outcome.returned_units, happened_at=now
+    )
+    await ledger.post_all(tx, [posting for posting in (gone, back) if posting])
 
 
 def _verdicts(transaction: Transaction, outcome: Outcome) -> tuple[bool, ...]:

@@ -25,7 +25,7 @@ class SetupOwner:
 
 
 async def ask(
-    tx: Tx, network: str, payer: Wallet, *, number: int, fee_max_units: int, before: Sending, now: datetime
+    tx: Tx, network: str, payer: Wallet, *, number: int, fee_max_units: int, before: datetime, now: datetime
 ) -> bool:
     """Queue the making ready of a wallet in front of a waiting payment; False where it was tried at this number.
 
@@ -35,7 +35,7 @@ async def ask(
         payer: the wallet.
         number: the lane's next number: a wallet is tried once a number.
         fee_max_units: the most that it may cost.
-        before: the first payment of the queue.
+        before: when the first payment that needs it was queued.
         now: business time.
     """
     setup = Sending(
@@ -51,7 +51,7 @@ async def ask(
         state=SendingState.QUEUED,
         transaction_id=None,
         reason="",
-        queued_at=before.queued_at - _MOMENT,
+        queued_at=before - _MOMENT,
         not_before=now,
     )
     return setup.sending_id in await store.insert(tx, [setup], setup.queued_at)

@@ -147,6 +147,7 @@ class Standing(msgspec.Struct, frozen=True, tag="standing"):
         refusals: how many requests were refused since the oldest record that it remembers.
         waiting: how many payments wait for an approval.
         operators: names of those who may approve.
+        purposes: what it signs for.
         cold: the cold addresses in force, by asset.
         cold_change: what is planned, or why the file's list is not taken; "" for neither.
         used: by asset, and fees by network, of what took anything in the last day.
@@ -159,6 +160,7 @@ class Standing(msgspec.Struct, frozen=True, tag="standing"):
     refusals: int
     waiting: int
     operators: tuple[str, ...]
+    purposes: tuple[str, ...]
     cold: dict[str, str]
     cold_change: str
     used: tuple[Used, ...]

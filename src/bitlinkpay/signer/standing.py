@@ -27,6 +27,7 @@ def standing(room: Room, *, waiting: int) -> Standing:
         refusals=history.refusals,
         waiting=waiting,
         operators=tuple(sorted(room.policy.operators)),
+        purposes=tuple(sorted(room.policy.purposes)),
         cold=dict(history.cold.addresses) if history.cold else {},
         cold_change=_cold_change(room),
         used=tuple(_used(room, now)),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bitlinkpay.core.assets import Asset
 from bitlinkpay.db.driver import Tx
 
 
@@ -51,3 +52,30 @@ async def list_unclaimed(tx: Tx, limit: int) -> list[tuple[str, str, str, str, i
         limit,
     )
     return [(row["deposit_id"], row["asset"], row["source"], row["target"], int(row["units"])) for row in rows]
+
+
+async def free_units(tx: Tx, network: str, wallet: str, asset: Asset) -> int:
+    """Return what the books hold of an asset at a paying wallet and no payment waits for, queued ones included.
+
+    Args:
+        tx: the open transaction.
+        network: id of the network.
+        wallet: its canonical address.
+        asset: fees are taken off it where it is the coin that they are paid in.
+    """
+    found = await tx.fetchval(
+        """
+        with waiting as (
+            select * from sendings where network = $1 and payer = $2
+                and state in ('queued', 'sending', 'uncertain', 'confirming')
+        )
+        select coalesce((select balance_units from ledger_accounts where name = 'custody:hot:' || $2 and asset = $3), 0)
+            - coalesce((select sum(units) from waiting where source = $2 and asset = $3), 0)
+            - case when $4 then coalesce((select sum(fee_max_units) from waiting), 0) else 0 end
+        """,
+        network,
+        wallet,
+        asset.id,
+        asset.is_native,
+    )
+    return int(found)

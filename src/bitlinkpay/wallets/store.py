@@ -169,3 +169,16 @@ async def find_pooled(tx: Tx, index: int) -> str | None:
     """Return the Solana address that the pool holds or held at an index."""
     address: str | None = await tx.fetchval("select address from solana_addresses where key_index = $1", index)
     return address
+
+
+async def places(tx: Tx, family: Family, addresses: Sequence[str]) -> list[tuple[str, int]]:
+    """Return those of the addresses that orders have, with the index of each one's key."""
+    rows = await tx.fetch(
+        """
+        select address, key_index from addresses
+        where key_family = $1 and address = any($2::text[]) and tag = '' and purpose = 'deposit' order by address
+        """,
+        family.value,
+        list(addresses),
+    )
+    return [(row["address"], row["key_index"]) for row in rows]

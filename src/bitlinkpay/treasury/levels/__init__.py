@@ -1,0 +1,1 @@
+"""What belongs into the hot wallets, and how much gas may be handed out."""
