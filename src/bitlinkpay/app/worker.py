@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from bitlinkpay.app.auditing import audits_of, reconcilers_of
 from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks, stricter_of
 from bitlinkpay.app.paying import lanes_of, providers_of, treasuries_of
-from bitlinkpay.app.platform import Platform, check_books, check_standing, enroll, following, open_platform
+from bitlinkpay.app.platform import Platform, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
@@ -22,7 +23,6 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.sealing import Sealer
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import AssetGuard
-from bitlinkpay.ledger.audit.service import is_whole_due
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
@@ -39,14 +39,12 @@ from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.store import SENDINGS_CHANNEL
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.client import SignerClient
-from bitlinkpay.statements.service import close_days
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.subscriber import FanOut, delivery_of
 from bitlinkpay.workers.chores import Chore, run_chores
 from bitlinkpay.workers.duties import (
-    audit_entries,
     expire_unpicked,
     fill_pool,
     forget_events,
@@ -119,7 +117,7 @@ def _loops(
         *_payers(platform, chains),
         fanning.run(),
         relay.run(),
-        run_chores([*_chores(platform), *_reviews(guards)]),
+        run_chores([*_chores(platform), *_reviews(guards), *audits_of(platform, reconcilers_of(platform, chains))]),
         *following(platform),
     ]
 
@@ -221,9 +219,6 @@ def _chores(platform: Platform) -> list[Chore]:
         Chore("rates", timedelta(seconds=settings.rates.refresh_s), partial(refresh_rates, database, source)),
         Chore("seals", timedelta(minutes=1), partial(forget_seals, database)),
         Chore("events", timedelta(hours=1), partial(forget_events, database)),
-        Chore("new entries", timedelta(seconds=10), partial(audit_entries, database)),
-        Chore("books", timedelta(minutes=5), partial(_audit, database)),
-        Chore("days", timedelta(minutes=1), partial(close_days, database)),
     ]
     if settings.signer_dir.is_dir():
         signer = SignerClient(settings.signer_dir)
@@ -239,15 +234,6 @@ def _market(settings: Settings, clock: Clock) -> Market:
     tickers = [replace(ticker, url=named.get(ticker.name, ticker.url)) for ticker in TICKERS]
     reference = replace(REFERENCE, url=settings.rates.fiat_reference or REFERENCE.url)
     return Market(clock, tickers=tickers, reference=reference)
-
-
-async def _audit(database: Database) -> bool:
-    """Audit all of the books where that is due, else only what no posting breaks."""
-    checks = await (check_books(database) if await is_whole_due(database) else check_standing(database))
-    for check in checks:
-        if not check.ok:
-            log.critical("the books do not hold: %s: %s", check.name, check.detail)
-    return False
 
 
 async def _mine(database: Database, clock: Clock, interval: timedelta) -> bool:

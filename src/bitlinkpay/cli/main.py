@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "lane": ("lane", "list | thaw: the queue of each wallet that pays"),
         "treasury": ("treasury", "status | unclaimed | claim: the platform's own wallets"),
         "unassigned": ("unassigned", "list | assign | accept | credit | release | refund | confirm odd money"),
+        "reconcile": ("reconcile", "run | show | resolve: what the books say against what the chains hold"),
         "balance": ("balance", "show what a merchant is owed"),
         "statement": ("statement", "show | export a merchant's days: opening, movements, fees, closing"),
         "ledger": ("ledger", "check all of the books | audit what is new in them"),

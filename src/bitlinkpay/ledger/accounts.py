@@ -14,6 +14,7 @@ FEES_PAYOUT: Final = "fees:payout"
 FEES_SETTLEMENT: Final = "fees:settlement"
 FEES_NETWORK: Final = "fees:network"
 GAS: Final = "expense:gas"
+LOSS: Final = "platform:loss"
 
 
 def available(merchant_id: UUID) -> str:

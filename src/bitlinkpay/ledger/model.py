@@ -42,6 +42,8 @@ class LedgerEvent(StrEnum):
     REFUND_RELEASED = "refund_released"
     OWN_TRANSFER = "own_transfer"
     UNATTRIBUTED_FUNDED = "unattributed_funded"
+    SURPLUS_FOUND = "surplus_found"
+    SHORTAGE_WRITTEN_OFF = "shortage_written_off"
 
 
 @dataclass(frozen=True, slots=True)

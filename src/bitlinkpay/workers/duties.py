@@ -11,6 +11,7 @@ from bitlinkpay.ledger.audit.service import BATCH, audit_new
 from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import RateSource
+from bitlinkpay.reconciliation.service import Reconciler
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.wallets import service as wallets
 
@@ -48,6 +49,13 @@ async def forget_events(database: Database) -> bool:
 async def audit_entries(database: Database) -> bool:
     """Audit what is new in the books."""
     return (await audit_new(database)).postings == BATCH
+
+
+async def reconcile(reconciler: Reconciler) -> bool:
+    """Compare a network's books with its chain, where that is due."""
+    if await reconciler.is_due():
+        await reconciler.run()
+    return False
 
 
 async def fill_pool(database: Database, signer: SignerClient) -> bool:
