@@ -44,7 +44,7 @@ class Auditor:
     def world(self) -> World:
         return self.cashier.world
 
-    def reconciler(self, network_id: str = NETWORK) -> Reconciler:
+    def reconciler(self, network_id: str = NETWORK, **more: int) -> Reconciler:
         return Reconciler(
             Parts(
                 database=self.world.database,
@@ -52,6 +52,7 @@ class Auditor:
                 assets=self.world.registry.assets_of(network_id),
                 hot=[self.cashier.hot(network_id).address],
                 clock=self.world.clock,
+                **more,
             )
         )
 
@@ -396,17 +397,14 @@ class Counting:
         return await self._chain.balances(asset, addresses, height)  # type: ignore[attr-defined]
 
 
-async def test_a_run_asks_about_one_page_and_all_runs_together_about_everything(
-    auditor: Auditor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bitlinkpay.reconciliation.service.PAGE", 2)
+async def test_a_run_asks_about_one_page_and_all_runs_together_about_everything(auditor: Auditor) -> None:
     world = auditor.world
     orders = [await world.open_order("usdt-tron", "10") for _ in range(5)]
     for order in orders:
         await world.pay(order)
     await world.finalize("tron")
     world.chains["tron"] = counting = Counting(world.chain("tron"))  # type: ignore[assignment]
-    reconciler = auditor.reconciler("tron")
+    reconciler = auditor.reconciler("tron", page=2)
     seen = []
     for _ in range(3):
         before = counting.asked.get("usdt-tron", 0)

@@ -34,6 +34,8 @@ EVEN = replace(SIGHT, height=101, chain_units=50)
 SAME_LATER = replace(SIGHT, height=101)
 SAME_OTHERWISE = replace(SIGHT, height=101, books_units=40, chain_units=35)  # money moved, the difference did not
 MORE_MISSING = replace(SIGHT, height=101, chain_units=44)
+LESS_MISSING = replace(SIGHT, height=101, chain_units=46)
+TOO_MUCH = replace(SIGHT, height=101, chain_units=51)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(DifferenceState, DifferenceEvent)))
@@ -54,14 +56,24 @@ def test_every_move_is_listed_or_refused(state: DifferenceState, event: Differen
         (SUSPECTED, SIGHT, None),  # the same block proves nothing new
         (SUSPECTED, SAME_LATER, DifferenceEvent.CONFIRMED),
         (SUSPECTED, SAME_OTHERWISE, DifferenceEvent.CONFIRMED),
-        (SUSPECTED, MORE_MISSING, DifferenceEvent.CHANGED),
+        (SUSPECTED, MORE_MISSING, DifferenceEvent.CONFIRMED),  # who goes on taking does not stay suspected
+        (SUSPECTED, LESS_MISSING, DifferenceEvent.CHANGED),
+        (SUSPECTED, TOO_MUCH, DifferenceEvent.CHANGED),
+        (replace(SUSPECTED, sight=TOO_MUCH), replace(TOO_MUCH, height=102, chain_units=52), DifferenceEvent.CONFIRMED),
+        (replace(SUSPECTED, sight=TOO_MUCH), replace(TOO_MUCH, height=102), DifferenceEvent.CONFIRMED),
+        (
+            replace(SUSPECTED, sight=replace(TOO_MUCH, chain_units=52)),
+            replace(TOO_MUCH, height=102),
+            DifferenceEvent.CHANGED,
+        ),
+        (SUSPECTED, replace(MORE_MISSING, height=100), DifferenceEvent.CHANGED),
         (SUSPECTED, EVEN, DifferenceEvent.AGREED),
         (OPEN, SAME_LATER, None),
         (OPEN, MORE_MISSING, DifferenceEvent.CHANGED),
         (OPEN, EVEN, DifferenceEvent.AGREED),
     ],
 )
-def test_a_difference_counts_when_a_later_look_finds_it_unchanged(
+def test_a_difference_counts_when_a_later_look_finds_it_no_better(
     found: Difference | None, sight: Sight, event: DifferenceEvent | None
 ) -> None:
     assert judge(found, sight) is event

@@ -1,6 +1,6 @@
 """A place of ours, what books and chain say of it at one height, and the life of a difference between the two.
 
-A difference is suspected when it is first seen, and counts once a second look, at a later height, finds it unchanged:
+A difference is suspected when it is first seen, and counts once a second look, at a later height, finds it no better:
 whatever is a race between two readers of one chain is over by then. One that counts and that no transfer explains
 stops the payments of its asset, until a person has resolved it.
 """
@@ -109,7 +109,7 @@ class DifferenceState(StrEnum):
     """How far a difference is."""
 
     SUSPECTED = "suspected"  # seen once
-    OPEN = "open"  # seen twice, unchanged: it is none of timing
+    OPEN = "open"  # seen twice and no better: it is none of timing
     AGREED = "agreed"  # it went by itself after that; a person has not looked yet
     PASSED = "passed"  # it went by itself before it counted
     RESOLVED = "resolved"
@@ -195,10 +195,15 @@ def judge(found: Difference | None, sight: Sight) -> DifferenceEvent | None:
         return None
     if sight.difference_units == 0:
         return DifferenceEvent.AGREED
-    if sight.difference_units != found.sight.difference_units:
-        return DifferenceEvent.CHANGED
-    is_later = sight.height > found.sight.height
-    return DifferenceEvent.CONFIRMED if found.state is DifferenceState.SUSPECTED and is_later else None
+    if found.state is DifferenceState.SUSPECTED and sight.height > found.sight.height and _is_no_better(found, sight):
+        return DifferenceEvent.CONFIRMED
+    return DifferenceEvent.CHANGED if sight.difference_units != found.sight.difference_units else None
+
+
+def _is_no_better(found: Difference, sight: Sight) -> bool:
+    """Say whether at least as much is missing, or too much, as before: who goes on taking must not stay suspected."""
+    before, after = found.sight.difference_units, sight.difference_units
+    return after <= before < 0 or after >= before > 0
 
 
 def is_in_motion(books: Books, stands: Sequence[Running], chain_units: int) -> bool:

@@ -43,13 +43,17 @@ EVERY_SEARCH: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What reconciliation of one network is made of; `hot` are the addresses of the wallets that pay there."""
+    """What reconciliation of one network is made of; `hot` are the addresses of the wallets that pay there.
+
+    `page` is how many accounts' places a run compares besides.
+    """
 
     database: Database
     chain: Chain
     assets: Sequence[Asset]
     hot: Sequence[str]
     clock: Clock
+    page: int = PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,7 @@ class Reconciler:
             cursor = await journal.find_cursor(tx, self._network.id)
             if cursor is None:
                 return None
-            page = await store.read_page(tx, asset.id, await store.find_page_start(tx, asset.id), PAGE)
+            page = await store.read_page(tx, asset.id, await store.find_page_start(tx, asset.id), self._parts.page)
             doubts = await differences.list_living(tx, asset.id, DOUBTS)
             cold = await store.list_cold(tx, asset.id)
             names = dict.fromkeys([*self._parts.hot, *doubts, *page.names])
