@@ -119,7 +119,9 @@ class Deployment:
         same = {"database": platform.database, "registry": platform.registry, "chain": chain, "clock": platform.clock}
         screener = Screening([self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)
-        watcher = Watcher(Parts(**same, payins=platform.payins, clearing=clearing, reconciling=reconciling))
+        watcher = Watcher(
+            Parts(**same, payins=platform.payins, clearing=clearing, reconciling=reconciling, sightings=None)
+        )
         watcher._token = self.token
         for _ in range(200):
             if not await watcher.step():

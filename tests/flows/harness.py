@@ -21,6 +21,7 @@ from bitlinkpay.app.platform import check_books
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.waiting import WaitingChain
 from bitlinkpay.core.assets import Asset, Family, Network
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import DepositId, MerchantId, new_uuid7
@@ -43,6 +44,7 @@ from bitlinkpay.payins.confirming import Stricter
 from bitlinkpay.payins.model import NewOrder, Payin
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.payins.sightings import Sightings
 from bitlinkpay.payouts import events as payout_events
 from bitlinkpay.risk.model import Finding, ProviderDown, VerdictKind
 from bitlinkpay.risk.service import Screening
@@ -238,6 +240,9 @@ class World:
                 payins=self.payins,
                 clearing=Clearing(**parts, screener=screener, guard=self.guard, stricter=self.stricter),  # type: ignore[arg-type]
                 reconciling=Reconciling(**parts) if hides_transfers else None,  # type: ignore[arg-type]
+                sightings=Sightings(database=database, network=chain.network, chain=chain, clock=self.clock)
+                if isinstance(chain, WaitingChain)
+                else None,
             )
         )
 

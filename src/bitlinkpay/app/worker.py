@@ -17,6 +17,7 @@ from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
+from bitlinkpay.chains.waiting import WaitingChain
 from bitlinkpay.connection import connect
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock
@@ -27,6 +28,7 @@ from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.reconciling import Reconciling
+from bitlinkpay.payins.sightings import Sightings
 from bitlinkpay.payouts import events as payout_events
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import REFERENCE, TICKERS, FixedPrices, Market
@@ -187,6 +189,9 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: As
             ),
             reconciling=Reconciling(database=database, registry=registry, chain=chain, clock=clock)
             if hides_transfers
+            else None,
+            sightings=Sightings(database=database, network=chain.network, chain=chain, clock=clock)
+            if isinstance(chain, WaitingChain)
             else None,
             clock=clock,
         )

@@ -1,7 +1,7 @@
 """A deposit (one transfer to us), its state table, and the watcher's cursor."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -87,7 +87,8 @@ class Deposit:
     Attributes:
         position: stable place inside the transaction, see `chains.base.Transfer`.
         merchant_id: None for money whose owner is unknown (TON without a tag).
-        first_block_at: time of the first block that ever held this transfer; sticks through reorganisations.
+        first_block_at: time of the first block that ever held this transfer, or when it was seen to wait for one (see
+            `Sighting.made_at`); sticks through reorganisations.
         label: why it did not complete its order, "" otherwise.
         fee_units: the fee booked when credited.
     """
@@ -136,12 +137,37 @@ class DepositChange:
     cause: str = ""
 
 
+# A payer may leave a transaction unmined on purpose, and replace it when the price has turned: seen early, it counts as
+# made then only if a block follows soon.
+WAIT_MAX: Final = timedelta(hours=3)
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What is known of a transfer: when it was first in a block, and whether a row of it stands."""
+    """What is known of a transfer: when it was first in a block, since when it waited, whether a row of it stands."""
 
-    first_block_at: datetime
+    first_block_at: datetime | None
+    waited_since: datetime | None
     stands: bool
+
+    def made_at(self, block_at: datetime) -> datetime:
+        """Return when a transfer counts as made that stands in a block of this time."""
+        made = min(block_at, self.first_block_at or block_at)
+        waited = self.waited_since
+        return min(made, waited) if waited and made - waited <= WAIT_MAX else made
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A payment for an order that waits for its first block."""
+
+    payin_id: PayinId
+    txid: str
+    position: str
+    target: str
+    asset: str
+    units: int
+    first_seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,20 +98,29 @@ async def sightings(tx: Tx, network: str, txids: Sequence[str]) -> dict[Transfer
     rows = await tx.fetch(
         """
         with asked as (select * from unnest($2::text[]) as asked (txid)), known as (
-            select d.*, true as stands from asked join deposits d using (txid)
+            select txid, d.position, d.target, d.first_block_at, null::timestamptz as waited_since, true as stands
+            from asked join deposits d using (txid)
             where d.network = $1 and d.state not in ('dropped', 'reversed')
             union all
-            select d.*, false from asked join deposits d using (txid)
+            select txid, d.position, d.target, d.first_block_at, null, false
+            from asked join deposits d using (txid)
             where d.network = $1 and d.state in ('dropped', 'reversed')
+            union all
+            select txid, u.position, u.target, null, u.first_seen_at, false
+            from asked join unconfirmed u using (txid)
+            where u.network = $1
         )
-        select txid, position, target, min(first_block_at) as first_block_at, bool_or(stands) as stands
+        select txid, position, target, min(first_block_at) as first_block_at, min(waited_since) as waited_since,
+            bool_or(stands) as stands
         from known group by txid, position, target
         """,
         network,
         txids,
     )
     return {
-        (row["txid"], row["position"], row["target"]): Sighting(row["first_block_at"], stands=row["stands"])
+        (row["txid"], row["position"], row["target"]): Sighting(
+            row["first_block_at"], row["waited_since"], stands=row["stands"]
+        )
         for row in rows
     }
 

@@ -180,15 +180,15 @@ def _in_turn(batch: Batch, final: Sequence[Deposit], cleared: AbstractSet[Deposi
 
 
 def _unknown(sighted: Sequence[Deposit], known: Mapping[TransferKey, Sighting]) -> list[Deposit]:
-    """Return the transfers of which no row stands, once each, with the time of the block that first held them."""
+    """Return the transfers of which no row stands, once each, with the time at which they count as made."""
     fresh: dict[TransferKey, Deposit] = {}
     for deposit in sighted:
         before = known.get(deposit.key)
         if before is None:
             fresh.setdefault(deposit.key, deposit)
         elif not before.stands:
-            first = min(before.first_block_at, deposit.first_block_at)
-            fresh.setdefault(deposit.key, replace(deposit, first_block_at=first))
+            made_at = before.made_at(deposit.first_block_at)
+            fresh.setdefault(deposit.key, replace(deposit, first_block_at=made_at))
     return list(fresh.values())
 
 

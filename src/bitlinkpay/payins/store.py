@@ -10,6 +10,7 @@ import msgspec
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId
 from bitlinkpay.db.driver import Row, Tx
+from bitlinkpay.deposits.model import WAIT_MAX
 from bitlinkpay.merchants.model import Policy
 from bitlinkpay.payins.model import Label, Payin, PayinEvent, PayinState, Price, ReturnLinks
 from bitlinkpay.wallets.model import Allotted
@@ -83,6 +84,8 @@ def _payin(row: Row) -> Payin:
 def _json(value: Policy | ReturnLinks) -> str:
     return msgspec.json.encode(value).decode()
 
+
+_MOMENT: Final = timedelta(minutes=2)
 
 # Column, PostgreSQL type and value of everything an opened order writes: one array a column, however many orders.
 _OPENED: Final[tuple[tuple[str, str, Callable[[Draft], object]], ...]] = (
@@ -325,17 +328,26 @@ async def _write_events(tx: Tx, changes: Sequence[PayinChange], now: datetime) -
 async def lock_expiring(tx: Tx, network: str, *, read_to: datetime, grace: timedelta, limit: int) -> list[Payin]:
     """Lock open orders of a network whose time ended before the block time that was read to (less the grace).
 
+    An order whose payment was seen in time waits for its block while that would count (`Sighting.made_at`); what has just
+    left the mempool may stand in a block that is read next.
     A pre-order without a network ("") has nothing to wait for: pass the business time as `read_to`.
     """
     rows = await tx.fetch(
         """
         select * from payins
-        where network = $1 and state = 'created' and expires_at < $2
+        where network = $1 and state = 'created' and expires_at < $2 and not exists (
+            select from unconfirmed u
+            where u.payin_id = payins.payin_id and u.asset = payins.asset and u.first_seen_at >= $4
+                and u.first_seen_at <= payins.expires_at + $5::interval
+                and (u.gone_at is null or u.gone_at > $6))
         order by payin_id limit $3 for update skip locked
         """,
         network,
         read_to - grace,
         limit,
+        read_to - WAIT_MAX,
+        grace,
+        read_to - _MOMENT,
     )
     return [_payin(row) for row in rows]
 

@@ -6,12 +6,13 @@ from decimal import Decimal
 
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.core.assets import Asset, Network
+from bitlinkpay.core.assets import Asset, Family, Network
 from bitlinkpay.core.ids import DepositId, PayinId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.journal import store as journal
-from bitlinkpay.deposits.model import Cursor, Deposit, DepositState
+from bitlinkpay.deposits.model import Cursor, Deposit, DepositState, Unconfirmed
+from bitlinkpay.deposits.unconfirmed import store as unconfirmed
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants.model import Merchant, Policy
 from bitlinkpay.payins import store
@@ -52,6 +53,7 @@ class PayinView:
         accepted_units: what was accepted as its payment, 0 until paid.
         address: the network's usual spelling (PROTOCOL.md, "Spelling").
         received: living deposits, in chain order.
+        waiting: payments that were seen and wait for their first block, oldest first.
         completing_txid: the transfer that completed it, "" before.
         options: networks to pick from, empty unless the order waits for the pick.
         wm_status: the status of the SDK protocol.
@@ -80,6 +82,7 @@ class PayinView:
     lang: str
     links: ReturnLinks
     received: tuple[DepositView, ...]
+    waiting: tuple[Unconfirmed, ...]
     completing_txid: str
     options: tuple[NetworkOption, ...]
     wm_status: int
@@ -136,11 +139,18 @@ async def view(tx: Tx, registry: Registry, payin: Payin, merchant: Merchant) -> 
         lang=payin.lang,
         links=payin.links,
         received=tuple(_deposit_view(registry, d, cursors) for d in deposits if d.state not in _GONE),
+        waiting=await _waiting(tx, payin, network),
         completing_txid=next((d.txid for d in deposits if d.deposit_id == payin.deposit_id), ""),
         options=_options(registry, payin, merchant),
         wm_status=wm_status(payin),
         policy=payin.policy,
     )
+
+
+async def _waiting(tx: Tx, payin: Payin, network: Network | None) -> tuple[Unconfirmed, ...]:
+    if network is None or network.family is not Family.BITCOIN or payin.state is not PayinState.CREATED:
+        return ()
+    return tuple(await unconfirmed.list_of_payin(tx, payin.payin_id))
 
 
 def _options(registry: Registry, payin: Payin, merchant: Merchant) -> tuple[NetworkOption, ...]:

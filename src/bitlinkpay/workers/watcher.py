@@ -22,6 +22,7 @@ from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
+from bitlinkpay.payins.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Parts:
     payins: Payins
     clearing: Clearing
     reconciling: Reconciling | None
+    sightings: Sightings | None
     clock: Clock
 
 
@@ -304,6 +306,8 @@ class Watcher:
         parts = self._parts
         read_to: datetime = cursor.time
         found = await parts.reconciling.step(lease, cursor) if parts.reconciling is not None else 0
+        if parts.sightings is not None:
+            await parts.sightings.step()
 
         async def work(tx: Tx) -> int:
             return await parts.payins.expire(tx, self._network, read_to)

@@ -14,6 +14,7 @@ from bitlinkpay.chains.bitcoin.chain import BitcoinChain
 from bitlinkpay.chains.bitcoin.script import address_of
 from bitlinkpay.chains.codec.bitcoin import TEST
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.waiting import Waiting, WaitingChain
 from bitlinkpay.core.errors import Invalid
 
 ANN = TestKey.of("ann")
@@ -103,12 +104,15 @@ async def test_fate_needs_no_index_while_an_output_is_unspent(kernel, chains, ha
 
 async def test_what_waits_in_the_mempool_is_told_once(net, chains):
     chain = chains(net)
-    assert list(await chain.mempool()) == []
+    assert isinstance(chain, WaitingChain)
+    assert await chain.waiting() == Waiting((), frozenset())
     txid = await net.pay(ADDRESS, 70_000)
-    assert next((t.txid, t.target) for t in await chain.mempool()) == (txid, ADDRESS)
-    assert list(await chain.mempool()) == []
+    seen = await chain.waiting()
+    assert next((t.txid, t.target) for t in seen.fresh) == (txid, ADDRESS)
+    assert seen.txids == {txid}
+    assert await chain.waiting() == Waiting((), frozenset({txid}))
     await net.mine()
-    assert list(await chain.mempool()) == []
+    assert await chain.waiting() == Waiting((), frozenset())
 
 
 def test_another_asset_than_the_coin_is_refused():

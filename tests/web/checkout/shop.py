@@ -15,7 +15,7 @@ from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.errors import Conflict, Invalid, NotFound
 from bitlinkpay.core.ids import DepositId, MerchantId, PayinId, new_uuid7
 from bitlinkpay.core.money import parse_decimal, to_units
-from bitlinkpay.deposits.model import DepositState
+from bitlinkpay.deposits.model import DepositState, Unconfirmed
 from bitlinkpay.merchants.model import Merchant, MerchantState, Policy
 from bitlinkpay.payins.model import Label, PayinState, ReturnLinks
 from bitlinkpay.payins.view import DepositView, NetworkOption, PayinView
@@ -71,6 +71,7 @@ def order(asset_id: str = "usdt-tron", *, units: int = 10_000_000, **changes: ob
         paid_at=None,
         lang="",
         links=ReturnLinks("https://tea.example/", "https://tea.example/thanks", "https://tea.example/again"),
+        waiting=(),
         received=(),
         completing_txid="",
         options=(),
@@ -79,6 +80,14 @@ def order(asset_id: str = "usdt-tron", *, units: int = 10_000_000, **changes: ob
     )
     policy = changes.get("merchant", view.merchant).policy  # an order keeps the policy it was opened with
     return replace(view, **{"policy": policy, **changes})
+
+
+def sighted(view: PayinView, *, units: int = 0) -> PayinView:
+    """The order with a payment that waits for its first block."""
+    assert view.asset is not None
+    units = units or view.amount_units
+    seen = Unconfirmed(view.payin_id, TXID, "vout:0", view.address, view.asset.id, units, OPENED)
+    return replace(view, waiting=(seen,))
 
 
 def pre_order(**changes: object) -> PayinView:
@@ -187,6 +196,20 @@ SCENES: dict[str, Scene] = {
     ),
     "confirming-bitcoin": Scene(
         lambda: confirming(order("btc-bitcoin", units=123_450), minutes=20), "Confirmation 1 of 3", "确认数 1 / 3"
+    ),
+    "sighted": Scene(
+        lambda: sighted(order("btc-bitcoin", units=123_450)),
+        "Payment seen, waiting for a block",
+        "已看到付款，等待区块确认",
+    ),
+    "sighted-after-time": Scene(
+        lambda: sighted(order("btc-bitcoin", units=123_450)),
+        "Payment seen, waiting for a block",
+        "已看到付款，等待区块确认",
+        at=_ENDED,
+    ),
+    "sighted-other-amount": Scene(
+        lambda: sighted(order("btc-bitcoin", units=123_450), units=123_449), "Waiting for your payment", "等待付款"
     ),
     "paid": Scene(lambda: paid(order()), "Paid", "支付成功"),
     "paid-double": Scene(lambda: paid(order(), extra=(DOUBLE,)), "More than one payment arrived", "收到了不止一笔付款"),

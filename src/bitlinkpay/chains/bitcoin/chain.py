@@ -20,6 +20,7 @@ from bitlinkpay.chains.outputs import Place
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.rpc import JsonRpc
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.waiting import Waiting
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 
@@ -156,10 +157,11 @@ class BitcoinChain:
         """Return whose money the transaction spent, see `PayerReader`."""
         return await self._payers.payers(place)
 
-    async def mempool(self) -> Sequence[Transfer]:
-        """Return what transactions that wait would pay, of those not returned before, see `Mempool`."""
-        fresh = await self._mempool.fresh()
-        return [t for transaction in fresh for t in read_transfers(transaction, self._asset, self._prefixes)]
+    async def waiting(self) -> Waiting:
+        """Return what transactions that wait would pay, see `chains.waiting.WaitingChain`."""
+        fresh, txids = await self._mempool.look()
+        paid = [t for transaction in fresh for t in read_transfers(transaction, self._asset, self._prefixes)]
+        return Waiting(tuple(paid), txids)
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for the height of its newest block."""

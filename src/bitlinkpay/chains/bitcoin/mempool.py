@@ -21,16 +21,18 @@ class Mempool:
         self._fresh_max = fresh_max
         self._known: set[str] = set()
 
-    async def fresh(self) -> list[Transaction]:
-        """Return transactions that wait and were not returned before, at most `fresh_max`; the rest come next time.
+    async def look(self) -> tuple[list[Transaction], frozenset[str]]:
+        """Return transactions that wait and were not returned before, and the ids of all that wait.
 
-        One operator is believed: what it says here moves no money and credits nothing.
+        At most `fresh_max` are returned; the rest come next time. One operator is believed: what it says here moves no
+        money and credits nothing.
         """
         return await self._quorum.first(self._read)
 
-    async def _read(self, node: BitcoinNode) -> list[Transaction]:
+    async def _read(self, node: BitcoinNode) -> tuple[list[Transaction], frozenset[str]]:
         (waiting,) = await node.ask([Call("getrawmempool")], TXIDS)
-        self._known &= set(waiting)
+        everything = frozenset(waiting)
+        self._known &= everything
         fresh = [txid for txid in waiting if txid not in self._known][: self._fresh_max]
         calls = [Call("getrawtransaction", (txid, 0)) for txid in fresh]
         found: list[Transaction] = []
@@ -38,4 +40,4 @@ class Mempool:
             if answer.error is None:  # else it left the mempool meanwhile
                 found.append(read_transaction(unhex(decode(answer, call, TEXT))))
         self._known.update(fresh)
-        return found
+        return found, everything

@@ -24,6 +24,7 @@ class Situation(StrEnum):
     PICK = "pick"
     WAITING = "waiting"
     TIME_UP = "time_up"  # past its time, but the network is not read up to there yet
+    SIGHTED = "sighted"  # it waits for its first block
     CONFIRMING = "confirming"
     PAID = "paid"
     SHORT = "short"
@@ -84,6 +85,7 @@ _TONES: Final[Mapping[Situation, Tone]] = MappingProxyType(
         Situation.PICK: Tone.CALM,
         Situation.WAITING: Tone.CALM,
         Situation.TIME_UP: Tone.BUSY,
+        Situation.SIGHTED: Tone.BUSY,
         Situation.CONFIRMING: Tone.BUSY,
         Situation.HELD: Tone.BUSY,
         Situation.PAID: Tone.GOOD,
@@ -125,18 +127,26 @@ def situation_of(view: PayinView, now: datetime) -> Situation:
 
 
 def _without_money(view: PayinView, now: datetime) -> Situation:
+    if is_sighted(view):
+        return Situation.SIGHTED
     if is_open(view, now):
         return Situation.PICK if view.asset is None else Situation.WAITING
     is_undecided = view.state is PayinState.CREATED and view.asset is not None
     return Situation.TIME_UP if is_undecided else Situation.EXPIRED
 
 
+def is_sighted(view: PayinView) -> bool:
+    """Say whether a payment of exactly what is asked waits for its first block."""
+    asked = view.asset.id if view.asset else "", view.amount_units
+    return view.state is PayinState.CREATED and asked in [(seen.asset, seen.units) for seen in view.waiting]
+
+
 def due_units(view: PayinView, now: datetime) -> int:
     """Return what completes the order now: the asked amount, or the rest of it where the merchant sums transfers.
 
-    Nothing while a payment is under review: nobody is asked to pay twice.
+    Nothing while a payment is under review or waits for its block: nobody is asked to pay twice.
     """
-    if not is_open(view, now) or view.asset is None or situation_of(view, now) is Situation.HELD:
+    if not is_open(view, now) or view.asset is None or situation_of(view, now) in {Situation.HELD, Situation.SIGHTED}:
         return 0
     missing = view.amount_units - (_short_units(view) if view.policy.is_summing else 0)
     return max(missing, 0)
@@ -152,7 +162,7 @@ def status_of(view: PayinView, now: datetime, t: NullTranslations) -> Status:
     teller = _Teller(view, now, t)
     title, steps = teller.tell(situation)
     is_final = view.state not in {PayinState.CREATED, PayinState.CONFIRMING}
-    quiet = {Situation.PICK, Situation.WAITING, Situation.CONFIRMING, Situation.TIME_UP}
+    quiet = {Situation.PICK, Situation.WAITING, Situation.SIGHTED, Situation.CONFIRMING, Situation.TIME_UP}
     is_settled = situation is Situation.PAID and not extra_money(view)
     return Status(
         situation=situation,
@@ -201,6 +211,10 @@ class _Teller:
             Situation.WAITING: (
                 t.gettext("Waiting for your payment"),
                 (t.gettext("Send exactly this amount. Leave this page open or come back to it."),),
+            ),
+            Situation.SIGHTED: (
+                t.gettext("Payment seen, waiting for a block"),
+                (t.gettext("It counts once a block holds it."), t.gettext("It is safe to close this page.")),
             ),
             Situation.TIME_UP: (
                 t.gettext("Time is up"),
