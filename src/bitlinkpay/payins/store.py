@@ -328,8 +328,8 @@ async def _write_events(tx: Tx, changes: Sequence[PayinChange], now: datetime) -
 async def lock_expiring(tx: Tx, network: str, *, read_to: datetime, grace: timedelta, limit: int) -> list[Payin]:
     """Lock open orders of a network whose time ended before the block time that was read to (less the grace).
 
-    An order whose payment was seen in time waits for its block while that would count (`Sighting.made_at`); what has just
-    left the mempool may stand in a block that is read next.
+    An order whose payment was seen in time waits for its block while that would count (`Sighting.made_at`); what has
+    just left the mempool may stand in a block that is read next.
     A pre-order without a network ("") has nothing to wait for: pass the business time as `read_to`.
     """
     rows = await tx.fetch(
