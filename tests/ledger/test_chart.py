@@ -235,15 +235,19 @@ async def test_operators_move_their_own_money(database: Database) -> None:
     refill = new_uuid7()
     same = {"asset": ASSET, "happened_at": AT}
     sent = chart.refill_sent(refill, units=400, **same)
-    arrived = chart.refill_arrived(refill, wallet="tron-1", units=400, **same)
+    came, wallet = deposit(), {"address": "tron-1", "custody": accounts.hot_custody("tron-1")}
+    arrived = chart.refill_arrived(refill, deposit_id=came, units=400, **wallet, **same)
     funding = chart.hot_wallet_funded(new_uuid7(), wallet="tron-1", units=1000, **same)
     async with database.transaction() as tx:
         assert isinstance((await post(tx, [sent]))[0], InsufficientBalance), "cold storage is empty in the books"
         await post_all(tx, [posting("sweep:x", (accounts.COLD, accounts.EQUITY, 500))])
         await post_all(tx, [funding, sent])
         assert await balance(tx, accounts.in_transit(refill), ASSET) == 400
-        await post_all(tx, [arrived])
+        seen = chart.unattributed_seen(came, address="tron-1", units=400, **same)
+        await post_all(tx, [seen, chart.unattributed_final(came, units=400, **same), arrived])
         assert await balance(tx, accounts.in_transit(refill), ASSET) == 0
+        assert await balance(tx, accounts.unattributed(came), ASSET) == 0
+        assert await balance(tx, accounts.deposit_custody("tron-1"), ASSET) == 0
         assert await balance(tx, accounts.hot_custody("tron-1"), ASSET) == 1400
         assert [type(result) for result in await post(tx, [funding, arrived])] == [Replayed, Replayed]
     assert await broken(database) == set()
@@ -288,7 +292,7 @@ def test_every_event_has_a_chart_function() -> None:
         chart.dust_written_off(what, **common),
         chart.hot_wallet_funded(what, wallet="w", **common),
         chart.refill_sent(what, **common),
-        chart.refill_arrived(what, wallet="w", **common),
+        chart.refill_arrived(what, deposit_id=what, address="w", custody="custody:hot:w", **common),
         outgoing.payout_reserved(what, **mine),
         outgoing.payout_released(what, **mine),
         outgoing.payout_completed(

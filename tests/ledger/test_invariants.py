@@ -226,7 +226,8 @@ async def test_LED_16_money_that_stays_too_long_is_named_with_its_keeper(
     assert lost.hex not in found.detail
     async with database.transaction() as tx:  # once it has moved on, the alarm is over
         credited = chart.deposit_credited(stuck, merchant_id=who, fee_units=0, debt_units=0, **same)
-        await post_all(tx, [credited, chart.refill_arrived(refill, wallet="w", **same)])
+        where = {"address": ADDRESS, "custody": accounts.hot_custody(ADDRESS)}
+        await post_all(tx, [credited, chart.refill_arrived(refill, deposit_id=lost, **where, **same)])
     assert (await _found(database, "clearing_age")).ok
 
 

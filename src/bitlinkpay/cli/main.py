@@ -25,7 +25,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "order": ("order", "show an order by order id or source id"),
         "payout": ("payout", "list | show | approve | hold | reject | batch payouts, terms, stop | start | stops"),
         "lane": ("lane", "list | thaw: the queue of each wallet that pays"),
-        "treasury": ("treasury", "status | unclaimed | claim: the platform's own wallets"),
+        "treasury": (
+            "treasury",
+            "status | plan | moves | levels | gas | unclaimed | claim | refill: the platform's own wallets",
+        ),
         "unassigned": ("unassigned", "list | assign | accept | credit | release | refund | confirm odd money"),
         "reconcile": ("reconcile", "run | show | resolve: what the books say against what the chains hold"),
         "balance": ("balance", "show what a merchant is owed"),

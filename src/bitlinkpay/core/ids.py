@@ -17,6 +17,7 @@ PostingId = NewType("PostingId", UUID)
 PayoutId = NewType("PayoutId", UUID)
 SendingId = NewType("SendingId", UUID)
 TransactionId = NewType("TransactionId", UUID)
+RefillId = NewType("RefillId", UUID)
 
 _HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 

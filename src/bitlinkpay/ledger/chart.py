@@ -309,13 +309,34 @@ def refill_sent(refill_id: UUID, *, asset: str, units: int, happened_at: datetim
     )
 
 
-def refill_arrived(refill_id: UUID, *, asset: str, wallet: str, units: int, happened_at: datetime) -> Posting:
-    """The refill is final in the hot wallet."""
+def refill_arrived(
+    refill_id: UUID,
+    *,
+    deposit_id: DepositId,
+    asset: str,
+    address: str,
+    custody: str,
+    units: int,
+    happened_at: datetime,
+) -> Posting:
+    """The refill is final in the hot wallet: money that had come without an owner turns out to be it.
+
+    Args:
+        refill_id: the refill.
+        deposit_id: the arrival.
+        asset: its asset.
+        address: where it arrived.
+        custody: the custody account of that wallet.
+        units: how much, all that was sent.
+        happened_at: business time.
+    """
+    arrived = accounts.deposit_custody(address)
+    moved = () if arrived == custody else (Move(custody, arrived, units),)
     return Posting(
         key=f"refill:{refill_id.hex}:arrived",
         event=LedgerEvent.REFILL_ARRIVED,
         asset=asset,
-        moves=(Move(accounts.hot_custody(wallet), accounts.in_transit(refill_id), units),),
+        moves=(Move(accounts.unattributed(deposit_id), accounts.in_transit(refill_id), units), *moved),
         merchant_id=None,
         happened_at=happened_at,
     )

@@ -12,6 +12,7 @@ from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.db.pool import Database
+from bitlinkpay.sending.service import custody
 
 Prices = Callable[[str, str], Awaitable[Decimal]]
 """The price of one coin in another, both by symbol; raises `Problem` where there is none."""
@@ -59,6 +60,11 @@ class TreasuryParts:
     def native(self) -> Asset:
         """Return the network's own coin."""
         return self.registry.native(self.network.id)
+
+    @property
+    def account(self) -> str:
+        """Return the custody account of the hot wallet."""
+        return custody(self.network, self.hot)
 
     def intent(self, purpose: Purpose, payer: Wallet, *payments: Payment) -> Intent:
         """Return an intent to ask for a price with; it is never signed."""

@@ -54,12 +54,14 @@ async def list_unclaimed(tx: Tx, limit: int) -> list[tuple[str, str, str, str, i
     return [(row["deposit_id"], row["asset"], row["source"], row["target"], int(row["units"])) for row in rows]
 
 
-async def free_units(tx: Tx, network: str, wallet: str, asset: Asset) -> int:
+async def free_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
     """Return what the books hold of an asset at a paying wallet and no payment waits for, queued ones included.
+
+    Of TON's one wallet, which takes deposits too, only what is final and screened counts.
 
     Args:
         tx: the open transaction.
-        network: id of the network.
+        account: the wallet's custody account.
         wallet: its canonical address.
         asset: fees are taken off it where it is the coin that they are paid in.
     """
@@ -69,13 +71,17 @@ async def free_units(tx: Tx, network: str, wallet: str, asset: Asset) -> int:
             select * from sendings where network = $1 and payer = $2
                 and state in ('queued', 'sending', 'uncertain', 'confirming')
         )
-        select coalesce((select balance_units from ledger_accounts where name = 'custody:hot:' || $2 and asset = $3), 0)
+        select coalesce((select balance_units from ledger_accounts where name = $5 and asset = $3), 0)
             - coalesce((select sum(units) from waiting where source = $2 and asset = $3), 0)
+            - case when $5 like 'custody:deposits:%' then coalesce((
+                select sum(units) from deposits where network = $1 and target = $2 and asset = $3
+                    and state in ('seen', 'final', 'screened', 'quarantined')), 0) else 0 end
             - case when $4 then coalesce((select sum(fee_max_units) from waiting), 0) else 0 end
         """,
-        network,
+        asset.network,
         wallet,
         asset.id,
         asset.is_native,
+        account,
     )
     return int(found)

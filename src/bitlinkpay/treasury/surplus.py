@@ -41,7 +41,7 @@ class Surplus:
         async with parts.database.reader() as tx:
             levels = await levels_store.list_levels(tx)
             free = {
-                asset.id: await store.free_units(tx, parts.network.id, parts.hot.address, asset)
+                asset.id: await store.free_units(tx, parts.account, parts.hot.address, asset)
                 for asset in parts.registry.assets_of(parts.network.id)
                 if asset.id in levels
             }

@@ -165,7 +165,7 @@ class Sweeping:
         async with parts.database.reader() as tx:
             limits = await self._limits(tx)
             spent = await moves.gas_since(tx, parts.network.id, now - moves.DAY)
-            free = await store.free_units(tx, parts.network.id, parts.hot.address, parts.native)
+            free = await store.free_units(tx, parts.account, parts.hot.address, parts.native)
         return Budget(free, max(0, limits.day_units - spent), limits.tops_per_address, purposes)
 
     async def _limits(self, tx: Tx) -> GasLimits:

@@ -8,6 +8,7 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.treasury.model import GasLimits, Levels
 
 TOPS_PER_ADDRESS: Final = 2
+TOPS_MAX: Final = 100
 _DAY_SHARE: Final = 100
 
 

@@ -225,6 +225,18 @@ async def list_open(tx: Tx, network: str, limit: int) -> list[tuple[Move, dateti
     return [(_move(row), row["planned_at"]) for row in rows]
 
 
+async def list_newest(tx: Tx, network: str, limit: int) -> list[tuple[Move, datetime, str]]:
+    """Return moves with when they were planned and why they failed, the newest first; "" asks for all networks."""
+    rows = await tx.fetch(
+        """
+        select * from treasury_moves where $1 in ('', network) order by planned_at desc, move_id desc limit $2
+        """,
+        network,
+        limit,
+    )
+    return [(_move(row), row["planned_at"], row["reason"]) for row in rows]
+
+
 async def gas_since(tx: Tx, network: str, since: datetime) -> int:
     """Return the native units that deposit addresses were given since a moment, those still on their way included."""
     found = await tx.fetchval(

@@ -1,0 +1,203 @@
+"""What `bitlinkpay treasury` shows: wallets with books and chain side by side, the plan, moves, unowned money."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from uuid import UUID
+
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.paying import treasuries_of
+from bitlinkpay.app.platform import Platform
+from bitlinkpay.chains.address import show_address
+from bitlinkpay.chains.base import Chain, ChainError
+from bitlinkpay.chains.outgoing import Purpose, Wallet
+from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.core.ids import show_id
+from bitlinkpay.core.money import format_units
+from bitlinkpay.ledger import accounts
+from bitlinkpay.sending.service import custody
+from bitlinkpay.signer.client import SignerClient
+from bitlinkpay.treasury import store
+from bitlinkpay.treasury.levels import store as levels_store
+from bitlinkpay.treasury.model import Levels, Permit
+from bitlinkpay.treasury.moves import store as moves_store
+from bitlinkpay.treasury.parts import TreasuryParts
+from bitlinkpay.treasury.service import ANYTHING
+from bitlinkpay.treasury.store import Held
+from bitlinkpay.treasury.sweeping import Sweeping
+
+_LIMIT = 1000
+
+
+async def show_status(platform: Platform) -> list[dict[str, object]]:
+    """Return a row per hot wallet and asset, then a row per asset in cold storage."""
+    wallets = {network.id: platform.ring.hot_wallet(network) for network in platform.registry.networks.values()}
+    async with platform.database.reader() as tx:
+        held = await store.list_custody(tx, sorted({wallet.address for wallet in wallets.values()}))
+        levels = await levels_store.list_levels(tx)
+    books = {(one.account, one.asset): one for one in held}
+    cold = (await permit_of(platform)).cold
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    assets = [asset for asset in platform.registry.assets.values() if asset.network in chains]
+    try:
+        hot = [
+            await _hot_row(platform, asset, wallets[asset.network], books, chains[asset.network])
+            | _levels_cells(asset, levels.get(asset.id))
+            for asset in assets
+        ]
+        frozen = [
+            await _cold_row(platform, asset, cold.get(asset.id, ""), books, chains[asset.network])
+            | _levels_cells(asset, None)
+            for asset in assets
+            if (accounts.COLD, asset.id) in books
+        ]
+        return [*hot, *frozen]
+    finally:
+        await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+
+
+async def permit_of(platform: Platform) -> Permit:
+    """Return what the signer beside us allows; where none answers, nothing is known of cold addresses."""
+    folder = platform.settings.signer_dir
+    if not folder.is_dir():
+        return Permit(ANYTHING, {})
+    try:
+        standing = await SignerClient(folder).standing()
+    except Unavailable:
+        return Permit(ANYTHING, {})
+    return Permit(frozenset(map(Purpose, standing.purposes)), standing.cold)
+
+
+async def _hot_row(
+    platform: Platform, asset: Asset, wallet: Wallet, books: Mapping[tuple[str, str], Held], chain: Chain
+) -> dict[str, object]:
+    network = platform.registry.networks[asset.network]
+    account = custody(network, wallet)
+    found = books.get((account, asset.id), Held(account, asset.id, 0, 0))
+    return {
+        "network": network.id,
+        "kind": "hot",
+        "wallet": show_address(network, wallet.address),
+        "asset": asset.id,
+        "books": format_units(found.units, asset.decimals),
+        "promised": format_units(found.promised_units, asset.decimals),
+        "chain": await _on_chain(chain, asset, wallet.address),
+    }
+
+
+async def _cold_row(
+    platform: Platform, asset: Asset, address: str, books: Mapping[tuple[str, str], Held], chain: Chain
+) -> dict[str, object]:
+    network = platform.registry.networks[asset.network]
+    return {
+        "network": network.id,
+        "kind": "cold",
+        "wallet": show_address(network, address) if address else "not pinned",
+        "asset": asset.id,
+        "books": format_units(books[accounts.COLD, asset.id].units, asset.decimals),
+        "promised": "0",
+        "chain": await _on_chain(chain, asset, address) if address else "unknown: no address is pinned",
+    }
+
+
+def _levels_cells(asset: Asset, levels: Levels | None) -> dict[str, object]:
+    units = (levels.floor_units, levels.target_units, levels.ceiling_units) if levels else (None, None, None)
+    names = ("floor", "target", "ceiling")
+    return {
+        name: None if one is None else format_units(one, asset.decimals) for name, one in zip(names, units, strict=True)
+    }
+
+
+async def _on_chain(chain: Chain, asset: Asset, address: str) -> str:
+    try:
+        final = (await chain.head()).final.height
+        (units,) = await chain.balances(asset, [address], final)
+    except ChainError as error:
+        return f"unknown: {error}"
+    return format_units(units, asset.decimals)
+
+
+async def show_plan(platform: Platform) -> list[dict[str, object]]:
+    """Return what would be collected now and why the rest waits, summed up by asset and reason; nothing is done."""
+    purposes = (await permit_of(platform)).purposes
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    try:
+        rows = [await _plan_rows(parts, purposes) for parts in treasuries_of(platform, chains)]
+    finally:
+        await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+    return [row for some in rows for row in some]
+
+
+async def _plan_rows(parts: TreasuryParts, purposes: frozenset[Purpose]) -> list[dict[str, object]]:
+    try:
+        found = await Sweeping(parts).plan(purposes)
+    except ChainError as error:
+        return [_plan_row(parts.native, "unknown", str(error), 0, 0)]
+    rows: list[dict[str, object]] = []
+    for asset_id, weighed in found.items():
+        count: Counter[tuple[str, str]] = Counter()
+        units: Counter[tuple[str, str]] = Counter()
+        for one in weighed:
+            key = (f"sweep {one.move.method}", "") if one.move else ("wait", one.reason)
+            count[key] += 1
+            units[key] += one.move.units if one.move else one.address.units
+        asset = parts.registry.assets[asset_id]
+        rows += [_plan_row(asset, *key, count[key], units[key]) for key in count]
+    return rows
+
+
+def _plan_row(asset: Asset, decision: str, reason: str, addresses: int, units: int) -> dict[str, object]:
+    return {
+        "network": asset.network,
+        "asset": asset.id,
+        "decision": decision,
+        "addresses": addresses,
+        "amount": format_units(units, asset.decimals),
+        "reason": reason,
+    }
+
+
+async def show_moves(platform: Platform, network: str) -> list[dict[str, object]]:
+    """Return the newest moves between our wallets.
+
+    Raises:
+        Invalid: no such network.
+    """
+    if network:
+        platform.registry.network(network)
+    async with platform.database.reader() as tx:
+        found = await moves_store.list_newest(tx, network, _LIMIT)
+    assets, networks = platform.registry.assets, platform.registry.networks
+    return [
+        {
+            "planned_at": at.isoformat(timespec="seconds"),
+            "kind": move.kind,
+            "method": move.method,
+            "asset": move.asset,
+            "amount": format_units(move.units, assets[move.asset].decimals)
+            if move.asset in assets
+            else str(move.units),
+            "from": show_address(networks[move.network], move.source.address) if move.network in networks else "",
+            "state": move.state,
+            "reason": reason,
+        }
+        for move, at, reason in found
+    ]
+
+
+async def show_unclaimed(platform: Platform) -> list[dict[str, object]]:
+    """Return money that came straight to our wallets and has no owner, the newest first."""
+    async with platform.database.reader() as tx:
+        found = await store.list_unclaimed(tx, _LIMIT)
+    assets, networks = platform.registry.assets, platform.registry.networks
+    return [
+        {
+            "id": show_id("dep", UUID(deposit_id)),
+            "asset": asset,
+            "sender": show_address(networks[assets[asset].network], source) if asset in assets else source,
+            "wallet": address,
+            "amount": format_units(units, assets[asset].decimals) if asset in assets else str(units),
+        }
+        for deposit_id, asset, source, address, units in found
+    ]

@@ -1,0 +1,132 @@
+"""The treasury on the command line: wallets, plan, moves, levels, limits of gas, and refills from cold storage."""
+
+import pytest
+from tests.cli.deployment import ASSET, NETWORK, Deployment
+
+from bitlinkpay.app.networks import chains_of
+from bitlinkpay.app.paying import treasuries_of
+from bitlinkpay.app.platform import Platform
+from bitlinkpay.core.ids import new_uuid7
+from bitlinkpay.ledger import accounts
+from bitlinkpay.ledger import chart_outgoing as chart
+from bitlinkpay.ledger import service as ledger
+from bitlinkpay.treasury.service import ANYTHING
+from bitlinkpay.treasury.sweeping import Sweeping
+
+TRX = "trx-tron"
+
+
+@pytest.fixture
+def shop(sandbox: Deployment) -> Deployment:
+    """A sandbox with a paid order of 10 USDT."""
+    sandbox.merchant("Corner Shop")
+    sandbox.order()
+    sandbox.pay()
+    return sandbox
+
+
+def fund(shop: Deployment, asset: str, amount: str) -> str:
+    """Let money come to the hot wallet; return the id of its deposit."""
+    shop.json("sandbox", "fund", asset, amount)
+    shop.mine()
+    return next(row["id"] for row in shop.json("treasury", "unclaimed") if row["asset"] == asset)
+
+
+def status(shop: Deployment, kind: str = "hot") -> dict[str, dict[str, str]]:
+    return {row["asset"]: row for row in shop.json("treasury", "status") if row["kind"] == kind}
+
+
+def test_the_plan_says_what_waits_and_why(shop: Deployment) -> None:
+    (row,) = shop.json("treasury", "plan")
+    assert row == {
+        "network": NETWORK, "asset": ASSET, "decision": "wait", "addresses": 1, "amount": "10",
+        "reason": "the hot wallet holds too little of the network's coin",
+    }  # fmt: skip
+    shop.json("treasury", "claim", fund(shop, TRX, "100"))
+    (row,) = shop.json("treasury", "plan")
+    assert (row["decision"], row["addresses"], row["amount"], row["reason"]) == ("sweep fuelled", 1, "10", "")
+    assert shop.json("treasury", "moves") == []  # a plan is nothing but a plan
+
+
+def test_what_moved_is_listed(shop: Deployment) -> None:
+    shop.json("treasury", "claim", fund(shop, TRX, "100"))
+
+    async def sweep(platform: Platform) -> None:
+        chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+        (parts,) = [one for one in treasuries_of(platform, chains) if one.network.id == NETWORK]
+        await Sweeping(parts).step(ANYTHING)
+
+    shop.act(sweep)
+    (move,) = shop.json("treasury", "moves", "--network", NETWORK)
+    order = shop.json("order", "show", "order-1")
+    assert (move["kind"], move["method"], move["asset"], move["amount"]) == ("sweep", "fuelled", ASSET, "10")
+    assert (move["from"], move["state"], move["reason"]) == (order["address"], "fuelling", "")
+    assert shop.json("treasury", "moves", "--network", "ton") == []
+    shop.refusal("treasury", "moves", "--network", "mars")
+    assert shop.json("treasury", "plan") == []  # it is under way
+
+
+def test_levels_are_set_as_a_whole_and_in_order(shop: Deployment) -> None:
+    assert shop.json("treasury", "levels", ASSET) == {"asset": ASSET, "floor": None, "target": None, "ceiling": None}
+    wanted = {"asset": ASSET, "floor": "100", "target": "500.5", "ceiling": "1000"}
+    words = ("--floor", "100", "--target", "500.5", "--ceiling", "1000")
+    assert shop.json("treasury", "levels", ASSET, *words) == wanted
+    assert shop.json("treasury", "levels", ASSET) == wanted
+    assert "all three" in shop.refusal("treasury", "levels", ASSET, "--floor", "1")
+    shop.refusal("treasury", "levels", ASSET, "--floor", "9", "--target", "8", "--ceiling", "10")
+    shop.refusal("treasury", "levels", ASSET, "--floor", "x", "--target", "8", "--ceiling", "10")
+    shop.refusal("treasury", "levels", "usdt-mars")
+    row = status(shop)[ASSET]
+    assert (row["floor"], row["target"], row["ceiling"]) == ("100", "500.5", "1000")
+    assert status(shop)[TRX]["floor"] is None
+
+
+def test_limits_of_gas_are_set_one_by_one(shop: Deployment) -> None:
+    standard = shop.json("treasury", "gas", NETWORK)
+    assert standard["tops"] == 2
+    assert shop.json("treasury", "gas", NETWORK, "--day", "12.5") == standard | {"day": "12.5"}
+    assert shop.json("treasury", "gas", NETWORK, "--tops", "0") == {"network": NETWORK, "day": "12.5", "tops": 0}
+    for words in (("--tops", "-1"), ("--tops", "101"), ("--tops", "x"), ("--day", "-1")):
+        shop.say("treasury", "gas", NETWORK, *words)
+        assert shop.json("treasury", "gas", NETWORK)["tops"] == 0
+    shop.refusal("treasury", "gas", "mars")
+
+
+def cool(shop: Deployment, asset: str, units: int) -> None:
+    """Book money into cold storage, as a surplus that has arrived there."""
+
+    async def book(platform: Platform) -> None:
+        wallet = platform.ring.hot_wallet(platform.registry.networks[NETWORK]).address
+        moved = chart.own_transfer(
+            new_uuid7(),
+            asset=asset,
+            source=accounts.hot_custody(wallet),
+            target=accounts.COLD,
+            units=units,
+            happened_at=platform.clock.now(),
+        )
+        async with platform.database.transaction() as tx:
+            await ledger.post_all(tx, [moved])
+
+    shop.act(book)
+
+
+def test_a_refill_is_noted_when_it_is_sent_and_claimed_when_it_arrives(shop: Deployment) -> None:
+    shop.json("treasury", "claim", fund(shop, ASSET, "500"))
+    shop.json("treasury", "claim", fund(shop, TRX, "50"))
+    cool(shop, ASSET, 300_000_000)
+    cool(shop, TRX, 20_000_000)
+    assert status(shop, "cold")[ASSET]["books"] == "300"
+    assert "cold storage holds" in shop.refusal("treasury", "refill", ASSET, "300.000001")
+    sent = shop.json("treasury", "refill", ASSET, "200", "--fee", "1.5")
+    assert sent["id"].startswith("rfl_")
+    assert (status(shop, "cold")[ASSET]["books"], status(shop, "cold")[TRX]["books"]) == ("100", "18.5")
+    other = fund(shop, ASSET, "199")
+    assert "another refill" in shop.refusal("treasury", "claim", other, "--refill", sent["id"])
+    arrived = fund(shop, ASSET, "200")
+    assert shop.json("treasury", "claim", arrived, "--refill", sent["id"])["state"] == "claimed"
+    assert status(shop)[ASSET]["books"] == "400"
+    again = fund(shop, ASSET, "200")
+    assert "another refill" in shop.refusal("treasury", "claim", again, "--refill", sent["id"])
+    assert shop.json("ledger", "check")["ok"]
+    shop.refusal("treasury", "refill", "usdt-mars", "1")
