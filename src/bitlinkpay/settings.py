@@ -80,6 +80,12 @@ class RateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh_s: int = 10
 
 
+class SettlementSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`hold_h`: hours that a new bound or saved address rests before money follows it."""
+
+    hold_h: Annotated[int, msgspec.Meta(ge=0, le=720)] = 24
+
+
 class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`block_s`: seconds between the blocks that simulated networks mine by themselves; 0 means by hand only."""
 
@@ -109,6 +115,7 @@ class Settings:
     callbacks: CallbackSettings = CallbackSettings()
     rates: RateSettings = RateSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    settlements: SettlementSettings = SettlementSettings()
     screening_lists: tuple[str, ...] = ()
     support_contact: str = ""
     api_processes: int = field(default_factory=usual_api_processes)
@@ -172,6 +179,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     callbacks: CallbackSettings | None = None
     rates: RateSettings | None = None
     sandbox: SandboxSettings = SandboxSettings()
+    settlements: SettlementSettings = SettlementSettings()
     screening_lists: tuple[str, ...] = ()
     support_contact: str = ""
     api_processes: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
@@ -206,6 +214,7 @@ def load_settings(data_dir: Path, *, mode: Mode | None = None) -> Settings:
         callbacks=file.callbacks or CallbackSettings(LOOPBACK if is_sandbox else ()),
         rates=file.rates or RateSettings(is_static=is_sandbox),
         sandbox=file.sandbox,
+        settlements=file.settlements,
         screening_lists=file.screening_lists,
         support_contact=file.support_contact,
         api_processes=file.api_processes or usual_api_processes(),

@@ -24,6 +24,7 @@ from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.pricing import parse_symbol, price
 from bitlinkpay.payouts.invariants import PAYOUTS
 from bitlinkpay.rates.sources import SANDBOX_FIAT, SANDBOX_USD
+from bitlinkpay.settlements.invariants import SETTLEMENTS
 from bitlinkpay.signer.policy import file as policy_file
 from bitlinkpay.statements.invariants import STATEMENTS
 from bitlinkpay.web.errors import WM_CODE
@@ -168,6 +169,7 @@ def keys_of(kind: object, prefix: str = "") -> Iterator[str]:
                 "callbacks": settings.CallbackSettings,
                 "rates": settings.RateSettings,
                 "sandbox": settings.SandboxSettings,
+                "settlements": settings.SettlementSettings,
             }.get(path)
             yield from keys_of(nested, f"{path}.") if nested else [path]
 
@@ -206,7 +208,7 @@ def test_examples_of_registry_and_settings_are_sound(tmp_path: Path) -> None:
 def test_every_invariant_has_advice() -> None:
     table = list(rows(OPERATIONS.split("`ledger check` runs every invariant", 1)[1]))
     assert sorted(word for row in table for word in words_of(row[0])) == sorted(
-        invariant.name for invariant in (*LEDGER, *PAYINS, *PAYOUTS, *STATEMENTS)
+        invariant.name for invariant in (*LEDGER, *PAYINS, *PAYOUTS, *SETTLEMENTS, *STATEMENTS)
     )
 
 

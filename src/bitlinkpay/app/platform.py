@@ -27,6 +27,7 @@ from bitlinkpay.rates.service import RateBook
 from bitlinkpay.sandbox.actions import SandboxActions
 from bitlinkpay.sandbox.clock import SandboxClock
 from bitlinkpay.settings import Settings
+from bitlinkpay.settlements.invariants import SETTLEMENTS
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.statements.invariants import STATEMENTS
@@ -170,7 +171,7 @@ async def check_standing(database: Database) -> list[Check]:
 async def check_books(database: Database) -> list[Check]:
     """Run every invariant of the books, of the orders and payouts behind them and of the days that were closed."""
     async with database.reader() as tx:
-        return await invariants.check(tx, extra=(*PAYINS, *PAYOUTS, *STATEMENTS))
+        return await invariants.check(tx, extra=(*PAYINS, *PAYOUTS, *SETTLEMENTS, *STATEMENTS))
 
 
 def following(platform: Platform) -> list[Coroutine[object, object, None]]:

@@ -11,9 +11,10 @@ from typing import Any, Final
 from bitlinkpay.app.auditing import audits_of, reconcilers_of
 from bitlinkpay.app.lifetime import settle_memory, until_told
 from bitlinkpay.app.networks import chains_of, load_networks, stricter_of
-from bitlinkpay.app.paying import lanes_of, providers_of, treasuries_of
+from bitlinkpay.app.paying import lanes_of, payouts_of, providers_of, treasuries_of
 from bitlinkpay.app.platform import Platform, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
+from bitlinkpay.app.settling import automatic_of
 from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
@@ -52,6 +53,7 @@ from bitlinkpay.workers.duties import (
     forget_events,
     forget_seals,
     refresh_rates,
+    settle_by_rules,
 )
 from bitlinkpay.workers.loop import forever
 from bitlinkpay.workers.payer import Payer
@@ -119,7 +121,14 @@ def _loops(
         *_payers(platform, chains),
         fanning.run(),
         relay.run(),
-        run_chores([*_chores(platform), *_reviews(guards), *audits_of(platform, reconcilers_of(platform, chains))]),
+        run_chores(
+            [
+                *_chores(platform),
+                *_reviews(guards),
+                *audits_of(platform, reconcilers_of(platform, chains)),
+                _settler(platform, chains),
+            ]
+        ),
         *following(platform),
     ]
 
@@ -232,6 +241,11 @@ def _chores(platform: Platform) -> list[Chore]:
         interval = timedelta(seconds=settings.sandbox.block_s)
         chores.append(Chore("blocks", interval / 4, partial(_mine, database, clock, interval)))
     return chores
+
+
+def _settler(platform: Platform, chains: Mapping[str, Chain]) -> Chore:
+    automatic = automatic_of(platform, payouts_of(platform, chains))
+    return Chore("settlements", timedelta(seconds=2), partial(settle_by_rules, automatic))
 
 
 def _market(settings: Settings, clock: Clock) -> Market:

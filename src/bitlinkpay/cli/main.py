@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "order": ("order", "show an order by order id or source id"),
         "payout": ("payout", "list | show | approve | hold | reject | batch payouts, terms, stop | start | stops"),
         "lane": ("lane", "list | thaw: the queue of each wallet that pays"),
+        "settlement": ("settlement", "a merchant's own money: request | list | approve | bind | add-rule | runs ..."),
         "treasury": (
             "treasury",
             "status | plan | moves | levels | gas | unclaimed | claim | refill: the platform's own wallets",

@@ -12,6 +12,7 @@ from bitlinkpay.payins.service import EXPIRY_BATCH, Payins
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import RateSource
 from bitlinkpay.reconciliation.service import Reconciler
+from bitlinkpay.settlements.automatic import Automatic
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.wallets import service as wallets
 
@@ -66,3 +67,10 @@ async def fill_pool(database: Database, signer: SignerClient) -> bool:
         return False
     addresses = await signer.extend_solana(gap.first, gap.count)
     return await database.unit(lambda tx: wallets.extend_pool(tx, addresses)) > 0
+
+
+async def settle_by_rules(automatic: Automatic) -> bool:
+    """Trigger the rules whose time has come or whose threshold is reached, and carry out what is due."""
+    triggered = await automatic.trigger()
+    decided = await automatic.carry_out()
+    return triggered + decided > 0

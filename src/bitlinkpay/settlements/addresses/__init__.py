@@ -1,0 +1,1 @@
+"""Where a merchant's money goes home to: one bound address a network, and saved ones by name."""

@@ -1,0 +1,1 @@
+"""Rules that settle by themselves: by schedule, or when a balance reaches a threshold."""
