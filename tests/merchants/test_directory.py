@@ -13,8 +13,8 @@ from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database, Limits, Tx
-from bitlinkpay.merchants import directory as module
 from bitlinkpay.merchants import service
+from bitlinkpay.merchants import shelf as module
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.merchants.certificates import PUBLISHED
 from bitlinkpay.merchants.directory import Directory

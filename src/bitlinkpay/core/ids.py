@@ -18,6 +18,7 @@ PayoutId = NewType("PayoutId", UUID)
 SendingId = NewType("SendingId", UUID)
 TransactionId = NewType("TransactionId", UUID)
 RefillId = NewType("RefillId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
 
 _HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 

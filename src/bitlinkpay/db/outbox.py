@@ -101,7 +101,7 @@ async def claim(tx: Tx, subscriber: str, limit: int) -> list[Event]:
     if not rows:
         await subscribe(tx, subscriber)
         rows = await tx.fetch(_CLAIM, subscriber, limit)
-    return [_event(row) for row in rows]
+    return [event_of(row) for row in rows]
 
 
 async def mark(tx: Tx, subscriber: str, event_ids: Sequence[EventId]) -> None:
@@ -136,7 +136,8 @@ FOR UPDATE OF outbox_pending SKIP LOCKED
 """
 
 
-def _event(row: Row) -> Event:
+def event_of(row: Row) -> Event:
+    """Return an event from its row."""
     return Event(
         event_id=EventId(row["event_id"]),
         kind=row["kind"],

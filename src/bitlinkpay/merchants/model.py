@@ -36,6 +36,8 @@ class MerchantEvent(StrEnum):
     CERTIFICATE_ISSUED = "certificate_issued"
     CERTIFICATE_REVOKED = "certificate_revoked"
     SECRET_ROTATED = "secret_rotated"  # noqa: S105 (the name of an event)
+    API_KEY_CREATED = "api_key_created"
+    API_KEY_REVOKED = "api_key_revoked"
 
 
 _S, _E = MerchantState, MerchantEvent
@@ -56,6 +58,10 @@ MERCHANT: Final = Machine[MerchantState, MerchantEvent](
             (_S.SUSPENDED, _E.CERTIFICATE_REVOKED): _S.SUSPENDED,
             (_S.ACTIVE, _E.SECRET_ROTATED): _S.ACTIVE,
             (_S.SUSPENDED, _E.SECRET_ROTATED): _S.SUSPENDED,
+            (_S.ACTIVE, _E.API_KEY_CREATED): _S.ACTIVE,
+            (_S.SUSPENDED, _E.API_KEY_CREATED): _S.SUSPENDED,
+            (_S.ACTIVE, _E.API_KEY_REVOKED): _S.ACTIVE,
+            (_S.SUSPENDED, _E.API_KEY_REVOKED): _S.SUSPENDED,
         }
     ),
 )

@@ -1,0 +1,1 @@
+"""Keys that sign a merchant's requests to the REST API."""
