@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from bitlinkpay import settings
@@ -19,6 +20,7 @@ from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.cli.main import COMMANDS, main
 from bitlinkpay.core.errors import Kind
 from bitlinkpay.ledger.invariants import LEDGER
+from bitlinkpay.merchants.api_keys.signing import SignedText, ed25519_signer, hmac_signer, write_signature
 from bitlinkpay.merchants.model import STANDARD_FEE_PPM
 from bitlinkpay.payins.invariants import PAYINS
 from bitlinkpay.payins.pricing import parse_symbol, price
@@ -316,6 +318,32 @@ def test_the_envelope_of_the_worked_example_computes() -> None:
     opened = open_envelope(EnvelopeKey(key), headers, body.encode())
     assert isinstance(opened, Opened)
     assert opened.plaintext == plaintext
+
+
+def test_the_rest_operations_are_those_of_the_document() -> None:
+    document = msgspec.json.decode((ROOT / "docs" / "openapi.json").read_bytes())
+    made = {
+        (method.upper(), path): set(re.findall("payin|payout|read", operation["description"]))
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    table = {
+        (words_of(row[0])[0], words_of(row[1])[0]): set(row[2].split(", "))
+        for row in rows(API, after="### REST operations")
+    }
+    assert table == made
+
+
+def test_the_signatures_of_the_worked_example_compute() -> None:
+    part = API.split("### Signing requests", 1)[1].split("\n### ", 1)[0]
+    body = re.search(r"For the body `(.*?)`:", part)[1].encode()
+    method, target, sent, nonce, digest = re.findall(r"^ {4}(\S+)$", part, re.MULTILINE)
+    assert digest == hashlib.sha256(body).hexdigest()
+    text = SignedText(method, target, sent, nonce, body).encode()
+    shared, own = list(rows(part))[-2:]
+    assert words_of(shared[1])[0] == write_signature(hmac_signer(words_of(shared[0])[0])(text))
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    assert words_of(own[1])[0] == write_signature(ed25519_signer(key)(text))
 
 
 def test_the_sample_that_verifies_callbacks_works() -> None:

@@ -134,6 +134,8 @@ async def test_API_26_more_than_22_digits_is_refused():
         await ask(BSC, amount="1" + "0" * 22)
     with pytest.raises(AmountOutOfRange):
         await ask(fiat=most, rate="0.000000000000000001")
+    with pytest.raises(AmountOutOfRange):  # the rate that follows would not fit into its column
+        await ask(fiat=most, amount="0.01")
 
 
 async def test_no_quote_means_no_price():

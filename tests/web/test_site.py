@@ -11,7 +11,7 @@ def test_the_api_imports_nothing_heavy_that_it_does_not_use():
 import sys
 from bitlinkpay.cli import api
 from bitlinkpay.web.site import Site
-Site([], None)
+Site([], None, None)
 print([name for name in {STRANGERS!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

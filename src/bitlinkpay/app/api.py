@@ -2,7 +2,7 @@
 
 import os
 from asyncio import TaskGroup
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -17,15 +17,18 @@ from bitlinkpay.app.platform import (
     open_platform,
     sandbox_actions,
 )
+from bitlinkpay.app.rest import build_rest
 from bitlinkpay.app.unfinished import check_unfinished
-from bitlinkpay.chains.base import Chain
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.merchants.authority import Authority
+from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.settings import Settings
+from bitlinkpay.web.api.app import ApiApp
 from bitlinkpay.web.checkout.orders import Changes, Orders
 from bitlinkpay.web.checkout.routes import build_routes
-from bitlinkpay.web.site import Site
+from bitlinkpay.web.site import Front, Site
 from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
 from bitlinkpay.web.wm.desk import Desk
@@ -57,26 +60,12 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
         chains = chains_of(settings, platform.registry, platform.database, platform.ring)
-        desk = _desk(platform, _withdrawals(platform, chains))
-        sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
-        listeners = [
-            Listener(
-                WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk),
-                host=settings.wm.host,
-                port=settings.wm.port,
-                tls=server_context(
-                    TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
-                ),
-                sharing=sharing,
-            ),
-            Listener(
-                _site(platform, desk, Orders(platform.database, platform.registry, platform.payins, chains, changes)),
-                host=settings.web.host,
-                port=settings.web.port,
-                tls=None,
-                sharing=sharing,
-            ),
-        ]
+        payouts = payouts_of(platform, chains)
+        desk = _desk(platform, _withdrawals(platform, payouts))
+        rest = await build_rest(platform, payouts)
+        wm = WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk)
+        orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
+        listeners = _listeners(settings, authority, Front(wm, rest), _site(platform, desk, rest, orders))
         for listener in listeners:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
@@ -85,6 +74,16 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         await until_told()
         for task in running:
             task.cancel()
+
+
+def _listeners(settings: Settings, authority: Authority, front: Front, site: Site) -> list[Listener]:
+    sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
+    files = TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
+    tls = server_context(files)
+    return [
+        Listener(front, host=settings.wm.host, port=settings.wm.port, tls=tls, sharing=sharing),
+        Listener(site, host=settings.web.host, port=settings.web.port, tls=None, sharing=sharing),
+    ]
 
 
 async def _enroll(settings: Settings) -> None:
@@ -102,10 +101,10 @@ async def _listen(listener: Listener) -> None:
         raise Unavailable(f"cannot listen: {error}; choose another --wm-port or --web-port") from error
 
 
-def _withdrawals(platform: Platform, chains: Mapping[str, Chain]) -> Withdrawals:
+def _withdrawals(platform: Platform, payouts: Payouts) -> Withdrawals:
     return Withdrawals(
         platform.database,
-        payouts_of(platform, chains),
+        payouts,
         platform.registry,
         mode=platform.settings.mode,
         urls=platform.urls,
@@ -126,7 +125,7 @@ def _desk(platform: Platform, withdrawals: Withdrawals) -> Desk:
     )
 
 
-def _site(platform: Platform, desk: Desk, orders: Orders) -> Site:
+def _site(platform: Platform, desk: Desk, rest: ApiApp, orders: Orders) -> Site:
     settings = platform.settings
     routes = build_routes(
         orders,
@@ -135,4 +134,4 @@ def _site(platform: Platform, desk: Desk, orders: Orders) -> Site:
         sandbox=sandbox_actions(platform) if settings.is_sandbox else None,
     )
     gate = PlainGate(platform.directory, settings.mode) if settings.is_sandbox else ClosedGate()
-    return Site(routes, WmApp(gate, desk))
+    return Site(routes, WmApp(gate, desk), rest)

@@ -50,8 +50,10 @@ from bitlinkpay.workers.chores import Chore, run_chores
 from bitlinkpay.workers.duties import (
     expire_unpicked,
     fill_pool,
+    forget_answers,
     forget_events,
     forget_seals,
+    place_events,
     refresh_rates,
     settle_by_rules,
 )
@@ -233,6 +235,8 @@ def _chores(platform: Platform) -> list[Chore]:
         Chore("rates", timedelta(seconds=settings.rates.refresh_s), partial(refresh_rates, database, source)),
         Chore("seals", timedelta(minutes=1), partial(forget_seals, database)),
         Chore("events", timedelta(hours=1), partial(forget_events, database)),
+        Chore("feed", timedelta(seconds=5), partial(place_events, database)),
+        Chore("answers", timedelta(minutes=1), partial(forget_answers, database)),
     ]
     if settings.signer_dir.is_dir():
         signer = SignerClient(settings.signer_dir)

@@ -21,7 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "approve": ("approve", "let a payment through that is above the signer's caps"),
         "migrate": ("migrate", "bring the database schema up to this release"),
         "authority": ("authority", "show | adopt: whose CA, envelope key and sealing key count"),
-        "merchant": ("merchant", "create | show | list | revoke | set-fee | set-policy | rotate-secret"),
+        "merchant": ("merchant", "create | show | list | revoke | set-fee | set-policy | rotate-secret | api-key"),
         "order": ("order", "show an order by order id or source id"),
         "payout": ("payout", "list | show | approve | hold | reject | batch payouts, terms, stop | start | stops"),
         "lane": ("lane", "list | thaw: the queue of each wallet that pays"),

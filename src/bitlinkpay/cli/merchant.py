@@ -15,7 +15,7 @@ import msgspec
 from bitlinkpay.app.platform import Platform, open_authority, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.cli import merchant_security
+from bitlinkpay.cli import api_key, merchant_security
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
@@ -73,6 +73,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     for action in actions.choices.values():
         add_data_dir(action)
         add_json(action)
+    api_key.add_commands(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0
@@ -335,5 +336,6 @@ _ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "set-fee": _set_fee,
         "set-policy": _set_policy,
         **merchant_security.ACTIONS,
+        "api-key": api_key.run,
     }
 )

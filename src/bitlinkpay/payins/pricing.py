@@ -72,13 +72,15 @@ async def price(
 
     Raises:
         PriceDisagrees: amount and rate do not agree with `fiat_amount`.
-        AmountOutOfRange: below the asset's minimum or beyond 22 digits.
+        AmountOutOfRange: below the asset's minimum, or it or the rate it implies is beyond 22 digits.
         Problem: whatever `market` raises when it has no quote.
     """
     if fiat_amount <= 0:
         raise Invalid("fiat_amount must be greater than 0", param="fiat_amount")
     if amount is not None and exchange_rate is None:
         rate = symbol.implied_rate(fiat_amount, amount)
+        if rate >= _LIMIT:
+            raise AmountOutOfRange("amount and fiat_amount imply a rate of more than 22 digits", param="amount")
     else:
         rate = exchange_rate if exchange_rate is not None else await _market_rate(symbol, market)
     units = _units(asset, amount if amount is not None else symbol.coins(fiat_amount, rate))

@@ -51,7 +51,8 @@ class PayinChange:
     cause: str = ""
 
 
-def _payin(row: Row) -> Payin:
+def payin_of(row: Row) -> Payin:
+    """Return an order from its row."""
     return Payin(
         payin_id=PayinId(row["payin_id"]),
         merchant_id=MerchantId(row["merchant_id"]),
@@ -181,19 +182,19 @@ async def find_by_sources(tx: Tx, keys: Sequence[tuple[MerchantId, str]]) -> dic
         [merchant_id for merchant_id, _ in keys],
         [source_id for _, source_id in keys],
     )
-    return {(payin.merchant_id, payin.source_id): payin for payin in map(_payin, rows)}
+    return {(payin.merchant_id, payin.source_id): payin for payin in map(payin_of, rows)}
 
 
 async def find(tx: Tx, payin_id: PayinId) -> Payin | None:
     """Return one order."""
     row = await tx.fetchrow("select * from payins where payin_id = $1", payin_id)
-    return _payin(row) if row else None
+    return payin_of(row) if row else None
 
 
 async def list_by_source(tx: Tx, source_id: str) -> list[Payin]:
     """Return the orders with this source_id, of any merchant (operator's view)."""
     rows = await tx.fetch("select * from payins where source_id = $1 order by payin_id limit 100", source_id)
-    return [_payin(row) for row in rows]
+    return [payin_of(row) for row in rows]
 
 
 async def lock(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, Payin]:
@@ -201,7 +202,7 @@ async def lock(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, Payin]:
     rows = await tx.fetch(
         "select * from payins where payin_id = any($1::uuid[]) order by payin_id for update", payin_ids
     )
-    return {payin.payin_id: payin for payin in map(_payin, rows)}
+    return {payin.payin_id: payin for payin in map(payin_of, rows)}
 
 
 async def lock_by_source(tx: Tx, merchant_id: MerchantId, source_id: str) -> Payin | None:
@@ -209,7 +210,7 @@ async def lock_by_source(tx: Tx, merchant_id: MerchantId, source_id: str) -> Pay
     row = await tx.fetchrow(
         "select * from payins where merchant_id = $1 and source_id = $2 for update", merchant_id, source_id
     )
-    return _payin(row) if row else None
+    return payin_of(row) if row else None
 
 
 async def has_deposits(tx: Tx, payin_id: PayinId) -> bool:
@@ -349,7 +350,7 @@ async def lock_expiring(tx: Tx, network: str, *, read_to: datetime, grace: timed
         grace,
         read_to - _MOMENT,
     )
-    return [_payin(row) for row in rows]
+    return [payin_of(row) for row in rows]
 
 
 async def list_open_addresses(

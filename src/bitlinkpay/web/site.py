@@ -1,7 +1,7 @@
-"""The web port: hosted pages, and the SDK protocol's plain mode (which only a sandbox answers)."""
+"""What a port answers: the merchant API and the REST API on mutual TLS; pages, REST and plain mode on the web port."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from litestar import Litestar, Router
 from litestar.plugins import PluginProtocol
@@ -9,8 +9,28 @@ from litestar.types import Receive as LitestarReceive
 from litestar.types import Scope as LitestarScope
 from litestar.types import Send as LitestarSend
 
+from bitlinkpay.web.api.app import PREFIX, ApiApp
 from bitlinkpay.web.wm.app import ROUTES, WmApp
 from bitlinkpay.web.wm.asgi import HttpScope, Receive, Send
+
+_SDK_PREFIX: Final = b"/v1/api/"
+
+
+def is_rest(scope: HttpScope) -> bool:
+    """Say whether a request is for the REST API, which shares `/v1/` with the SDK protocol."""
+    return scope["raw_path"].startswith(PREFIX) and not scope["raw_path"].startswith(_SDK_PREFIX)
+
+
+class Front:
+    """One ASGI app for the mutual TLS port: everything that a merchant's own systems ask."""
+
+    def __init__(self, wm: WmApp, api: ApiApp) -> None:
+        self._wm = wm
+        self._api = api
+
+    async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await (self._api if is_rest(scope) else self._wm)(scope, receive, send)
 
 
 class _Pages(Litestar):
@@ -24,14 +44,17 @@ class _Pages(Litestar):
 class Site:
     """One ASGI app for everything that a browser or a test client may ask for without a certificate."""
 
-    def __init__(self, routes: Sequence[Router], plain: WmApp) -> None:
+    def __init__(self, routes: Sequence[Router], plain: WmApp, api: ApiApp) -> None:
         self._pages = _Pages(route_handlers=routes, openapi_config=None, logging_config=None)
         self._plain = plain
+        self._api = api
 
     async def __call__(self, scope: HttpScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["raw_path"] in ROUTES:
             await self._plain(scope, receive, send)
+        elif is_rest(scope):
+            await self._api(scope, receive, send)
         else:
             await self._pages(
                 cast("LitestarScope", scope),

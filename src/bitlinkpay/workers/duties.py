@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from bitlinkpay.core.clock import SystemClock
-from bitlinkpay.db import outbox, replay
+from bitlinkpay.db import feed, idempotency, outbox, replay
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.ledger.audit.service import BATCH, audit_new
@@ -57,6 +57,16 @@ async def reconcile(reconciler: Reconciler) -> bool:
     if await reconciler.is_due():
         await reconciler.run()
     return False
+
+
+async def forget_answers(database: Database) -> bool:
+    """Forget what was answered under idempotency keys more than 24 hours ago."""
+    return await database.unit(lambda tx: idempotency.purge(tx, _WALL.now())) > 0
+
+
+async def place_events(database: Database) -> bool:
+    """Give new events their places in the feed, so that who reads it after a long time has not to wait for them."""
+    return await database.unit(feed.place) == feed.BATCH
 
 
 async def fill_pool(database: Database, signer: SignerClient) -> bool:

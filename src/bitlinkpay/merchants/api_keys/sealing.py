@@ -7,7 +7,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bitlinkpay.core.errors import Invalid
+from bitlinkpay.core.errors import Conflict, Invalid
 from bitlinkpay.core.ids import ApiKeyId
 from bitlinkpay.signer.files import folder_turn, make_private_folder, read_private, write_new
 
@@ -25,11 +25,27 @@ class BadSealingKey(Invalid):
         super().__init__(f"{path} does not hold {_KEY_BYTES} bytes; put the right file back from your backup")
 
 
+class SealingKeyElsewhere(Conflict):
+    """Secrets are sealed under a key that this host has no copy of."""
+
+    code = "api_key.sealing_key_elsewhere"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"API keys were made on another host: copy its keys/{FILE} to {folder / FILE} (mode 0600), or revoke them"
+        )
+
+
 class Sealer:
     """Seals and opens secrets with AES-256-GCM. A sealed secret opens under its own key id only."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
+
+    @staticmethod
+    def is_made(folder: Path) -> bool:
+        """Say whether the folder holds the key."""
+        return (folder / FILE).exists()
 
     @classmethod
     def open(cls, folder: Path) -> "Sealer":

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -25,7 +26,7 @@ from bitlinkpay.merchants.api_keys.model import (
     TooManyApiKeys,
     check_terms,
 )
-from bitlinkpay.merchants.api_keys.sealing import Sealer
+from bitlinkpay.merchants.api_keys.sealing import Sealer, SealingKeyElsewhere
 from bitlinkpay.merchants.model import MERCHANT, Merchant, MerchantConflict, MerchantEvent, MerchantNotFound
 
 MOST_KEYS: Final = 20
@@ -92,6 +93,16 @@ def read_public_key(pem: bytes) -> bytes:
             param="public_key",
         )
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+async def check_folder(tx: Tx, folder: Path) -> None:
+    """Refuse to make a new sealing key where secrets are sealed under one already.
+
+    Raises:
+        SealingKeyElsewhere: the folder has none, and the database has secrets.
+    """
+    if not Sealer.is_made(folder) and await store.has_sealed(tx):
+        raise SealingKeyElsewhere(folder)
 
 
 async def list_keys(tx: Tx, merchant_id: MerchantId) -> Sequence[ApiKey]:

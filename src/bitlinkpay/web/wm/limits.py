@@ -47,6 +47,16 @@ class Buckets(Generic[K]):
         lacking = self._full_at.get(key, 0) - self._now() + step - step * rate.burst
         return -(-lacking // _SECOND) if lacking > 0 else 0
 
+    def left(self, key: K, rate: Rate) -> int:
+        """Return how many tokens are there."""
+        step = _MINUTE // rate.per_minute
+        lacking = max(0, self._full_at.get(key, 0) - self._now())
+        return max(0, rate.burst - -(-lacking // step))
+
+    def full_s(self, key: K) -> int:
+        """Return the whole seconds until every token is there again."""
+        return -(-max(0, self._full_at.get(key, 0) - self._now()) // _SECOND)
+
     def take(self, key: K, rate: Rate) -> None:
         """Take a token, even one that is not there yet."""
         now = self._now()

@@ -1,22 +1,18 @@
 """`order/withdraw` and `order/withdraw-detail`: payouts by the SDK protocol."""
 
-import logging
-from ipaddress import ip_address, ip_network
-from typing import Final
-
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock
-from bitlinkpay.core.errors import Invalid, Kind, Problem
+from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.core.money import from_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
-from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.events import wm_status
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind, PayoutNotFound
 from bitlinkpay.payouts.service import Payouts
+from bitlinkpay.web.origins import check_origin
 from bitlinkpay.web.wm.gate import Admitted
 from bitlinkpay.web.wm.seals import Replayed, claim
 from bitlinkpay.webhooks.policy import UrlPolicy
@@ -24,20 +20,6 @@ from bitlinkpay.webhooks.urls import check_url
 from bitlinkpay.wm.answers import WithdrawCreated, WithdrawDetail
 from bitlinkpay.wm.bodies import parse_lookup, parse_withdraw
 from bitlinkpay.wm.ids import WITHDRAW_STATUS_DESC
-
-_security: Final = logging.getLogger("bitlinkpay.security")
-
-
-class NotFromHere(Problem):
-    """Withdrawals may be asked for from listed networks only (THREATS, API-45)."""
-
-    code = "withdraw.not_from_here"
-    kind = Kind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__(
-            "withdrawals may not be asked for from this address; have the platform list your network for payouts"
-        )
 
 
 class Withdrawals:
@@ -69,7 +51,7 @@ class Withdrawals:
         Raises:
             Problem: nothing was reserved, and the source_id is free; `Replayed` for an envelope seen before.
         """
-        self._check_origin(admitted.merchant, admitted.peer)
+        check_origin(admitted.merchant, admitted.peer, self._mode)
         draft = await self._payouts.prepare(self._read(admitted))
 
         async def work(tx: Tx) -> Payout:
@@ -103,18 +85,6 @@ class Withdrawals:
         if payout is None:
             raise PayoutNotFound
         return self._detail(payout)
-
-    def _check_origin(self, merchant: Merchant, peer: str) -> None:
-        networks = merchant.payout_networks
-        if not networks and self._mode is Mode.SANDBOX:
-            return
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            address = None
-        if address is None or not any(address in ip_network(network) for network in networks):
-            _security.warning("a withdrawal from an unlisted address: merchant=%s peer=%s", merchant.broker, peer)
-            raise NotFromHere
 
     def _read(self, admitted: Admitted) -> NewPayout:
         body = parse_withdraw(admitted.plaintext)

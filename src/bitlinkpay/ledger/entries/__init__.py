@@ -1,0 +1,1 @@
+"""The lines of a merchant's own books, page by page."""

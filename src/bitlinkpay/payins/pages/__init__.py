@@ -1,0 +1,1 @@
+"""Orders page by page, as a merchant lists them."""
