@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from bitlinkpay.app.platform import Platform
-from bitlinkpay.app.rest import open_sealer
+from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.cli.console import add_data_dir, add_json
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock

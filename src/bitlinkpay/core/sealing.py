@@ -36,6 +36,7 @@ class Purpose(StrEnum):
 
     WEBHOOK_SECRET = "webhook secret"  # noqa: S105 (a purpose)
     ONE_TIME_CODES = "one-time codes"  # the key of an authenticator
+    API_KEY = "api key"
 
 
 class Unsealable(Conflict):

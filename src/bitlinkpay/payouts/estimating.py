@@ -4,8 +4,8 @@ from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Network
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payouts import checks, store
+from bitlinkpay.payouts.drafting import Draft, Repeat
 from bitlinkpay.payouts.model import Charge
-from bitlinkpay.payouts.service import Draft, Repeat
 
 
 async def check_recipient(tx: Tx, registry: Registry, network: Network, target: str, tag: str) -> None:

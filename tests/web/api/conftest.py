@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 
 import pytest
 import uvloop
@@ -33,16 +32,16 @@ def ring() -> KeyRing:
 
 
 @pytest.fixture
-async def rest(database: Database, registry: Registry, ring: KeyRing, tmp_path: Path) -> AsyncIterator[Rest]:
+async def rest(database: Database, registry: Registry, ring: KeyRing) -> AsyncIterator[Rest]:
     """The API of a sandbox, on a fresh database."""
-    async with Rest.start(database, registry, ring, tmp_path) as found:
+    async with Rest.start(database, registry, ring) as found:
         yield found
 
 
 @pytest.fixture
-async def live_rest(database: Database, registry: Registry, ring: KeyRing, tmp_path: Path) -> AsyncIterator[Rest]:
+async def live_rest(database: Database, registry: Registry, ring: KeyRing) -> AsyncIterator[Rest]:
     """The API as a live deployment has it."""
-    async with Rest.start(database, registry, ring, tmp_path, mode=Mode.LIVE) as found:
+    async with Rest.start(database, registry, ring, mode=Mode.LIVE) as found:
         yield found
 
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.support.clock import ManualClock
+from tests.support.sealing import SEALER
 from tests.web.wm.platform import make_payouts, market, order_url
 
 from bitlinkpay.chains.registry import Registry
@@ -26,7 +26,6 @@ from bitlinkpay.merchants import store as merchants_store
 from bitlinkpay.merchants.api_keys import service as api_keys
 from bitlinkpay.merchants.api_keys.directory import ApiKeys
 from bitlinkpay.merchants.api_keys.model import ApiKey, Scope
-from bitlinkpay.merchants.api_keys.sealing import Sealer
 from bitlinkpay.merchants.api_keys.service import Terms
 from bitlinkpay.merchants.api_keys.signing import SignText, ed25519_signer, hmac_signer
 from bitlinkpay.merchants.directory import Directory
@@ -62,8 +61,8 @@ class Rest:
 
     database: Database
     registry: Registry
-    sealer: Sealer
     gate: Gate
+    directory: Directory
     services: Services
     wall: ManualClock
     url: str = ""
@@ -75,7 +74,6 @@ class Rest:
         database: Database,
         registry: Registry,
         ring: KeyRing,
-        folder: Path,
         *,
         mode: Mode = Mode.SANDBOX,
         limits: BodyLimits | None = None,
@@ -97,10 +95,10 @@ class Rest:
             clock=SystemClock(),
             wall=wall,
         )
-        keys, sealer, directory = ApiKeys(database), Sealer.open(folder / "keys"), Directory(database)
+        keys, directory = ApiKeys(database), Directory(database)
         await keys.start()
-        gate = Gate(database, keys, sealer, directory, wall=wall)
-        rest = cls(database, registry, sealer, gate, services, wall)
+        gate = Gate(database, keys, SEALER, directory, wall=wall)
+        rest = cls(database, registry, gate, directory, services, wall)
         listener = Listener(build_api(gate, services, limits=limits), host="127.0.0.1", port=0, tls=None)
         rest.url = f"http://127.0.0.1:{await listener.start()}"
         try:
@@ -134,7 +132,7 @@ class Rest:
         asked, now = Terms("tests", scopes, networks), datetime.now(UTC)
         async with self.database.transaction() as tx:
             if not is_ed25519:
-                made = await api_keys.create_hmac(tx, self.sealer, owner.merchant_id, asked, now=now)
+                made = await api_keys.create_hmac(tx, SEALER, owner.merchant_id, asked, now=now)
                 return Signer(owner, made.key, hmac_signer(made.secret))
             private = Ed25519PrivateKey.generate()
             public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)

@@ -19,6 +19,8 @@ from bitlinkpay.web.api.build import operations_of
 from bitlinkpay.web.api.openapi import document_of, encode_document
 
 ROOT = Path(__file__).resolve().parents[3]
+NOT_NOW = {"rate.no_quote", "payout.no_liquidity"}
+"""What nobody quotes and what no wallet covers are refused for the moment: no fault of the server's."""
 EXAMPLES = 12
 """Requests an operation: enough to reach each kind of field, and a few seconds in all."""
 
@@ -59,6 +61,9 @@ def attack(url: str, client: RestClient) -> dict[str, set[int]]:
     """Send requests that fit the document and requests that do not, to every operation; return the statuses."""
     document = requests.get(f"{url}/v1/openapi.json", timeout=10).json()
     del document["security"], document["components"]["securitySchemes"]  # we sign ourselves; test_gate.py tries without
+    for methods in document["paths"].values():  # HTTP trims headers, so that a bad key may arrive as a good one
+        for operation in methods.values():
+            operation["parameters"] = [one for one in operation["parameters"] if one["in"] != "header"]
     schema = schemathesis.openapi.from_dict(document)
     seen: dict[str, set[int]] = {}
     for found in schema.get_all_operations():
@@ -83,6 +88,9 @@ def send_all(cases: SearchStrategy[schemathesis.Case], url: str, client: RestCli
     def send(case: schemathesis.Case) -> None:
         answer = case.call(base_url=url, auth=Signed(client))
         statuses.add(answer.status_code)
+        if answer.status_code == 503:
+            assert answer.json()["code"] in NOT_NOW, answer.text
+            return
         # An asset that fits the pattern and does not exist is refused with 422, which that check does not expect.
         case.validate_response(answer, excluded_checks=[positive_data_acceptance])
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from pathlib import Path
 
 import pytest
 from tests.web.api.platform import Rest, Signer
@@ -129,9 +128,9 @@ async def test_a_body_where_none_belongs_is_refused(client: RestClient) -> None:
 
 
 async def test_API_28_a_body_that_is_too_large_or_too_slow_is_refused(
-    database: Database, registry: Registry, ring: KeyRing, tmp_path: Path
+    database: Database, registry: Registry, ring: KeyRing
 ) -> None:
-    async with Rest.start(database, registry, ring, tmp_path, limits=BodyLimits(size=1000, time_s=1)) as rest:
+    async with Rest.start(database, registry, ring, limits=BodyLimits(size=1000, time_s=1)) as rest:
         async with rest.client(await rest.signer()) as client:
             answer = await client.send("POST", "/v1/orders", b" " * 1001)
             assert (answer.status, error(answer)["code"]) == (413, "request.too_large")

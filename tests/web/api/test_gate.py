@@ -4,17 +4,20 @@ import asyncio
 import json
 import logging
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.sealing import SEALER
 from tests.web.api.platform import Rest, Signer
 from tests.web.api.test_orders import order, refusal
 
 from bitlinkpay.client.rest import RawAnswer, RestClient
+from bitlinkpay.core.sealing import Sealer, Unsealable
 from bitlinkpay.merchants.api_keys import store
 from bitlinkpay.merchants.api_keys.model import Scope
-from bitlinkpay.merchants.api_keys.sealing import Sealer
-from bitlinkpay.merchants.api_keys.signing import SignedText, write_signature
+from bitlinkpay.merchants.api_keys.service import secret_of
+from bitlinkpay.merchants.api_keys.signing import SignedText, hmac_signer, write_signature
 from bitlinkpay.merchants.store import CHANNEL
 from bitlinkpay.web.api.shapes import CreatePayout
 
@@ -216,18 +219,23 @@ async def test_refused_signatures_are_noted_and_the_log_is_not_flooded(
     assert all(signer.key.key_id.hex in line and signer.merchant.broker in line for line in noted)
 
 
-async def test_what_the_database_holds_of_a_key_signs_nothing(rest: Rest, signer: Signer, tmp_path) -> None:
+async def test_what_the_database_holds_of_a_key_signs_nothing(rest: Rest, signer: Signer) -> None:
     async with rest.database.reader() as tx:
         stored = await store.find(tx, signer.key.key_id)
     assert stored is not None
-    secret = rest.sealer.unseal(stored.key_id, stored.material)
-    assert secret is not None
+    secret = secret_of(SEALER, stored)
+    assert signer.sign(b"x") == hmac_signer(secret)(b"x")
     assert secret.encode() not in stored.material
-    assert Sealer.open(tmp_path / "other").unseal(stored.key_id, stored.material) is None
-    other = await rest.signer()
-    assert rest.sealer.unseal(other.key.key_id, stored.material) is None
-    assert rest.sealer.unseal(stored.key_id, stored.material[:-1] + b"\0") is None
-    assert rest.sealer.unseal(stored.key_id, b"") is None
+    other = (await rest.signer()).key
+    for sealer, key in (
+        (Sealer(b"7" * 32), stored),
+        (SEALER, replace(stored, key_id=other.key_id)),
+        (SEALER, replace(stored, material=other.material)),
+        (SEALER, replace(stored, material=stored.material[:-1] + b"\0")),
+        (SEALER, replace(stored, material=b"")),
+    ):
+        with pytest.raises(Unsealable):
+            secret_of(sealer, key)
 
 
 async def test_a_host_that_cannot_open_a_secret_says_so_and_lets_nobody_in(

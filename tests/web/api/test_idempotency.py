@@ -13,6 +13,8 @@ from tests.web.wm.test_withdrawals import TARGET
 from bitlinkpay.client.rest import RawAnswer, RestClient
 from bitlinkpay.db import idempotency
 from bitlinkpay.db.idempotency import Key
+from bitlinkpay.web.api.deeds import key_of
+from bitlinkpay.web.api.refusals import Unreadable
 from bitlinkpay.web.api.shapes import CreatePayout
 
 KEY = "0a3e7b9c-1f"
@@ -151,9 +153,15 @@ async def test_answers_are_kept_for_24_hours(rest: Rest, client: RestClient) -> 
 
 
 async def test_an_odd_key_is_refused(client: RestClient) -> None:
-    for key in ("a" * 256, "two words", "ключ"):
+    for key in ("", " ", "a" * 256, "two words", "ключ"):
         refused = await post(client, order(), key=key)
         assert (refused.status, code(refused)) == (400, "request.malformed")
+    for keys, is_good in (([], True), (["one"], True), (["one", "one"], False), (["one", "two"], False)):
+        if is_good:
+            assert key_of(keys) == "".join(keys)
+        else:
+            with pytest.raises(Unreadable):
+                key_of(keys)
 
 
 async def test_cancelling_twice_under_one_key_is_one_cancel(client: RestClient) -> None:

@@ -42,4 +42,4 @@ insert into outbox_places (last) values (0);
 create index payins_of_merchant on payins (merchant_id, payin_id);
 create index payouts_of_merchant on payouts (merchant_id, payout_id);
 create index deliveries_of_merchant on deliveries (merchant_id, sequence);
-create index ledger_postings_of_merchant on ledger_postings (merchant_id, posting_id) where merchant_id is not null;
+create index ledger_postings_newest on ledger_postings (merchant_id, posting_id) where merchant_id is not null;

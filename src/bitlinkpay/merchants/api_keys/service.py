@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import ApiKeyId, MerchantId, new_uuid7, show_id
+from bitlinkpay.core.sealing import Purpose, Sealer
 from bitlinkpay.db.pool import Tx
 from bitlinkpay.merchants import store as merchants_store
 from bitlinkpay.merchants.api_keys import store
@@ -26,7 +26,6 @@ from bitlinkpay.merchants.api_keys.model import (
     TooManyApiKeys,
     check_terms,
 )
-from bitlinkpay.merchants.api_keys.sealing import Sealer, SealingKeyElsewhere
 from bitlinkpay.merchants.model import MERCHANT, Merchant, MerchantConflict, MerchantEvent, MerchantNotFound
 
 MOST_KEYS: Final = 20
@@ -62,7 +61,7 @@ async def create_hmac(
     """
     key_id, secret = ApiKeyId(new_uuid7()), secrets.token_urlsafe(_SECRET_BYTES)
     key = _key(
-        key_id, merchant_id, terms, algorithm=Algorithm.HMAC_SHA256, material=sealer.seal(key_id, secret), now=now
+        key_id, merchant_id, terms, algorithm=Algorithm.HMAC_SHA256, material=_sealed(sealer, key_id, secret), now=now
     )
     await _create(tx, key, cause)
     return Created(key, secret)
@@ -75,6 +74,15 @@ async def create_ed25519(
     key = _key(ApiKeyId(new_uuid7()), merchant_id, terms, algorithm=Algorithm.ED25519, material=public_key, now=now)
     await _create(tx, key, cause)
     return Created(key)
+
+
+def secret_of(sealer: Sealer, key: ApiKey) -> str:
+    """Return the secret of an HMAC key.
+
+    Raises:
+        Unsealable: this host's sealing key is another one, or what is stored was changed.
+    """
+    return sealer.unseal(key.material, purpose=Purpose.API_KEY, owner=key.key_id).decode()
 
 
 def read_public_key(pem: bytes) -> bytes:
@@ -95,16 +103,6 @@ def read_public_key(pem: bytes) -> bytes:
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-async def check_folder(tx: Tx, folder: Path) -> None:
-    """Refuse to make a new sealing key where secrets are sealed under one already.
-
-    Raises:
-        SealingKeyElsewhere: the folder has none, and the database has secrets.
-    """
-    if not Sealer.is_made(folder) and await store.has_sealed(tx):
-        raise SealingKeyElsewhere(folder)
-
-
 async def list_keys(tx: Tx, merchant_id: MerchantId) -> Sequence[ApiKey]:
     """Return all keys that a merchant ever had, oldest first."""
     return await store.list_keys(tx, merchant_id)
@@ -122,6 +120,10 @@ async def revoke(tx: Tx, merchant_id: MerchantId, key_id: ApiKeyId, *, now: date
         raise ApiKeyNotFound
     detail = {"key_id": show_id("key", key_id)}
     await _note(tx, merchant, MerchantEvent.API_KEY_REVOKED, detail, cause=cause, now=now)
+
+
+def _sealed(sealer: Sealer, key_id: ApiKeyId, secret: str) -> bytes:
+    return sealer.seal(secret.encode(), purpose=Purpose.API_KEY, owner=key_id)
 
 
 def _key(

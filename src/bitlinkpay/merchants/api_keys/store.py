@@ -62,11 +62,3 @@ async def revoke(tx: Tx, merchant_id: MerchantId, key_id: ApiKeyId, at: datetime
         at,
     )
     return tag == "UPDATE 1"
-
-
-async def has_sealed(tx: Tx) -> bool:
-    """Say whether any working key has a sealed secret."""
-    found = await tx.fetchval(
-        "select exists (select from api_keys where algorithm = $1 and revoked_at is null)", Algorithm.HMAC_SHA256.value
-    )
-    return bool(found)

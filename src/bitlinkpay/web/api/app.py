@@ -9,7 +9,7 @@ import msgspec
 from bitlinkpay.core.errors import Kind, Problem
 from bitlinkpay.core.ids import new_uuid7, show_id
 from bitlinkpay.web.api.call import Call, Reply
-from bitlinkpay.web.api.deeds import HEADER, check_key
+from bitlinkpay.web.api.deeds import HEADER, key_of
 from bitlinkpay.web.api.gate import Admitted, Gate, Knock
 from bitlinkpay.web.api.operations import Operation, find_operation
 from bitlinkpay.web.api.reading import read_query
@@ -102,7 +102,7 @@ class ApiApp:
             ids=ids,
             query=read_query(scope["query_string"]),
             body=body,
-            idempotency_key=check_key(knock.headers.get(HEADER, "")) if operation.repeats else "",
+            idempotency_key=key_of(_all(scope["headers"], HEADER)) if operation.repeats else "",
         )
         return await operation.run(call)
 
@@ -125,6 +125,10 @@ def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Mapping[str, str]:
     """Return headers by lower-case name; one that is sent twice is not there, for nobody can say which one counts."""
     names = [name for name, _ in raw]
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw if names.count(name) == 1}
+
+
+def _all(raw: Sequence[tuple[bytes, bytes]], name: str) -> list[str]:
+    return [value.decode("latin-1") for other, value in raw if other.decode("latin-1") == name]
 
 
 def _ascii(raw_path: bytes) -> str:

@@ -7,7 +7,7 @@ so that there is no moment in which one of them is there and the other is not.
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -55,15 +55,17 @@ class InProgress(Conflict):
         super().__init__("the first request with this Idempotency-Key still runs; ask again in a moment", param=HEADER)
 
 
-def check_key(text: str) -> str:
-    """Return an idempotency key, "" where there is none.
+def key_of(values: Sequence[str]) -> str:
+    """Return the idempotency key from every header of that name, "" where there is none.
 
     Raises:
-        Unreadable: not 1 to 255 visible ASCII characters.
+        Unreadable: sent twice, or not 1 to 255 visible ASCII characters: it would protect from nothing.
     """
-    if text and not _GRAMMAR.fullmatch(text):
-        raise Unreadable("Idempotency-Key: 1 to 255 visible ASCII characters, such as a UUID", param=HEADER)
-    return text
+    if not values:
+        return ""
+    if len(values) > 1 or not _GRAMMAR.fullmatch(values[0]):
+        raise Unreadable("Idempotency-Key: once, 1 to 255 visible ASCII characters, such as a UUID", param=HEADER)
+    return values[0]
 
 
 class Deeds:

@@ -17,13 +17,14 @@ from typing import Final
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import Invalid, Kind, Problem, Unavailable
 from bitlinkpay.core.ids import ApiKeyId, parse_id
+from bitlinkpay.core.sealing import Sealer, Unsealable
 from bitlinkpay.db import replay
 from bitlinkpay.db.batch import MicroBatch
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.api_keys.directory import ApiKeys, Holder
 from bitlinkpay.merchants.api_keys.model import Algorithm
-from bitlinkpay.merchants.api_keys.sealing import Sealer
+from bitlinkpay.merchants.api_keys.service import secret_of
 from bitlinkpay.merchants.api_keys.signing import (
     KEY_HEADER,
     NONCE_HEADER,
@@ -155,11 +156,10 @@ class Gate:
         key = holder.key
         if key.algorithm is Algorithm.ED25519:
             return is_ed25519(key.material, signature.text, signature.signature)
-        secret = self._sealer.unseal(key.key_id, key.material)
-        if secret is None:
-            raise Unavailable(
-                f"the secret of key {key.key_id.hex} does not open; is api-keys.key of this host another?"
-            )
+        try:
+            secret = secret_of(self._sealer, key)
+        except Unsealable as problem:
+            raise Unavailable(f"the secret of key {key.key_id.hex} cannot be read here: {problem}") from problem
         return is_hmac(secret, signature.text, signature.signature)
 
     async def _check_holder(self, holder: Holder, knock: Knock) -> None:

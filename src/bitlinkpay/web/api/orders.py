@@ -59,13 +59,15 @@ class Orders:
 
     def operations(self) -> list[Operation]:
         """Return what may be asked about orders."""
-        payin = {Scope.PAYIN}
+        return [*self._making(), *self._looking()]
+
+    def _making(self) -> list[Operation]:
         return [
             doing(
                 "createOrder",
                 "/v1/orders",
                 "Create an order for one asset",
-                scopes=payin,
+                scopes={Scope.PAYIN},
                 answer=OrderBody,
                 body=CreateOrder,
                 deeds=self.deeds,
@@ -75,17 +77,31 @@ class Orders:
                 "createPreOrder",
                 "/v1/pre-orders",
                 "Create an order whose payer picks the network",
-                scopes=payin,
+                scopes={Scope.PAYIN},
                 answer=OrderBody,
                 body=CreatePreOrder,
                 deeds=self.deeds,
                 prepare=self.create_pre,
             ),
+            doing(
+                "cancelOrder",
+                "/v1/orders/{order_id}/cancel",
+                "Cancel an order on which nothing was received",
+                scopes={Scope.PAYIN},
+                answer=OrderBody,
+                body=Nothing,
+                deeds=self.deeds,
+                prepare=self.cancel,
+            ),
+        ]
+
+    def _looking(self) -> list[Operation]:
+        return [
             reading(
                 "listOrders",
                 "/v1/orders",
                 "List orders, the newest first",
-                scopes=payin,
+                scopes={Scope.PAYIN},
                 answer=Page[OrderBody],
                 query=OrderQuery,
                 do=self.list_page,
@@ -94,20 +110,10 @@ class Orders:
                 "getOrder",
                 "/v1/orders/{order_id}",
                 "Show an order",
-                scopes=payin,
+                scopes={Scope.PAYIN},
                 answer=OrderBody,
                 query=Nothing,
                 do=self.get,
-            ),
-            doing(
-                "cancelOrder",
-                "/v1/orders/{order_id}/cancel",
-                "Cancel an order on which nothing was received",
-                scopes=payin,
-                answer=OrderBody,
-                body=Nothing,
-                deeds=self.deeds,
-                prepare=self.cancel,
             ),
         ]
 

@@ -13,8 +13,9 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database, savepoint
 from bitlinkpay.merchants.api_keys.model import Scope
 from bitlinkpay.payouts import store
+from bitlinkpay.payouts.drafting import Draft, Repeat
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
-from bitlinkpay.payouts.service import Draft, Payouts, Repeat
+from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.cursors import page_of, read_id, write_cursor
 from bitlinkpay.web.api.deeds import Deed, Deeds
@@ -63,13 +64,15 @@ class PayoutDesk:
 
     def operations(self) -> list[Operation]:
         """Return what may be asked about payouts."""
-        payout = {Scope.PAYOUT}
+        return [*self._making(), *self._looking()]
+
+    def _making(self) -> list[Operation]:
         return [
             doing(
                 "createPayout",
                 "/v1/payouts",
                 "Pay a third party out of the balance",
-                scopes=payout,
+                scopes={Scope.PAYOUT},
                 answer=PayoutBody,
                 body=CreatePayout,
                 deeds=self.deeds,
@@ -79,17 +82,31 @@ class PayoutDesk:
                 "createPayoutBatch",
                 "/v1/payouts/batch",
                 "Make many payouts at once, each with a result of its own",
-                scopes=payout,
+                scopes={Scope.PAYOUT},
                 answer=BatchBody,
                 body=CreatePayoutBatch,
                 deeds=self.deeds,
                 prepare=self.create_batch,
             ),
+            doing(
+                "cancelPayout",
+                "/v1/payouts/{payout_id}/cancel",
+                "Call a payout back that is not signed yet",
+                scopes={Scope.PAYOUT},
+                answer=PayoutBody,
+                body=Nothing,
+                deeds=self.deeds,
+                prepare=self.cancel,
+            ),
+        ]
+
+    def _looking(self) -> list[Operation]:
+        return [
             reading(
                 "listPayouts",
                 "/v1/payouts",
                 "List payouts, settlements and refunds, the newest first",
-                scopes=payout,
+                scopes={Scope.PAYOUT},
                 answer=Page[PayoutBody],
                 query=PayoutQuery,
                 do=self.list_page,
@@ -98,20 +115,10 @@ class PayoutDesk:
                 "getPayout",
                 "/v1/payouts/{payout_id}",
                 "Show a payout",
-                scopes=payout,
+                scopes={Scope.PAYOUT},
                 answer=PayoutBody,
                 query=Nothing,
                 do=self.get,
-            ),
-            doing(
-                "cancelPayout",
-                "/v1/payouts/{payout_id}/cancel",
-                "Call a payout back that is not signed yet",
-                scopes=payout,
-                answer=PayoutBody,
-                body=Nothing,
-                deeds=self.deeds,
-                prepare=self.cancel,
             ),
         ]
 
