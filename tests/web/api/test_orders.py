@@ -60,7 +60,7 @@ async def test_rate_amount_and_currency_decide_what_is_asked(client: RestClient)
 REFUSED = [
     ({"fiat_amount": "0"}, (422, "request.invalid", "fiat_amount")),
     ({"fiat_amount": "0.0001"}, (422, "order.amount_out_of_range", "amount")),
-    ({"asset": "usdt-mars"}, (422, "asset.unknown", "asset")),
+    ({"asset": "usdt-mars"}, (422, "asset.not_offered", "asset")),
     ({"asset": "sol-solana"}, (422, "order.asset_not_offered", "asset")),
     ({"exchange_rate": "7", "amount": "10"}, (422, "order.price_disagrees", "amount")),
     ({"currency": "XXX"}, (503, "rate.no_quote", None)),

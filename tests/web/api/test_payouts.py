@@ -70,7 +70,7 @@ async def test_what_cannot_be_paid_is_refused_and_reserves_nothing(
         ({"address": "T9yD14Nj9j7xAB4dbGeiX9h8unkKHxuWwb"}, 422, "payout.address_refused"),
         ({"address": "0x0000000000000000000000000000000000000001"}, 422, "payout.address_refused"),
         ({"tag": "7"}, 422, "request.invalid"),
-        ({"asset": "usdt-mars"}, 422, "asset.unknown"),
+        ({"asset": "usdt-mars"}, 422, "asset.not_offered"),
         ({"callback_url": "javascript:1"}, 422, "callback_url.forbidden"),
     ):
         refused = await refusal(client.create_payout(payout(**changed)))
@@ -99,7 +99,7 @@ async def test_a_batch_has_a_result_for_each_and_one_answer(rest: Rest, signer: 
     assert codes == [
         "approved",
         "payout.balance_too_low",
-        "asset.unknown",
+        "asset.not_offered",
         "approved",
         "payout.address_refused",
         "approved",
@@ -159,7 +159,7 @@ async def test_addresses_are_looked_at_before_anything_is_paid(client: RestClien
         assert not found.is_payable, address
         assert says in found.reason, found.reason
     refused = await refusal(client.validate_address(ValidateAddress(network="mars", address=TARGET)))
-    assert (refused.status, refused.error.code) == (422, "network.unknown")
+    assert (refused.status, refused.error.code) == (422, "network.not_offered")
 
 
 async def test_an_order_s_own_address_is_told_apart_from_a_wallet(rest: Rest, client: RestClient) -> None:

@@ -18,10 +18,10 @@ from bitlinkpay.web.api.reading import asset_of, positive
 from bitlinkpay.web.api.shapes import AddressBody, QuoteBody, QuoteFees, ValidateAddress
 
 
-class UnknownNetwork(Invalid):
-    """The network is not in the registry of this deployment."""
+class NotOnOffer(Invalid):
+    """The network is not in the registry of this deployment, or it is off."""
 
-    code = "network.unknown"
+    code = "network.not_offered"
 
     def __init__(self, network_id: str) -> None:
         super().__init__(f"{network_id!r} is not offered here; write such as tron", param="network")
@@ -61,8 +61,8 @@ class Addresses:
     async def validate(self, _: Call, body: ValidateAddress) -> AddressBody:
         """Look at spelling and kind of an address."""
         network = self.registry.networks.get(body.network)
-        if network is None:
-            raise UnknownNetwork(body.network)
+        if network is None or network.id in self.registry.switched_off:
+            raise NotOnOffer(body.network)
         try:
             target = parse_address(network, body.address)
         except Problem as problem:

@@ -27,10 +27,10 @@ _NAMED: Final = re.compile(r"(?:required|unknown) field `([^`]*)`")
 _ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class UnknownAsset(Invalid):
-    """The asset is not in the registry of this deployment."""
+class NotOffered(Invalid):
+    """The asset is not in the registry of this deployment, or its network is off."""
 
-    code = "asset.unknown"
+    code = "asset.not_offered"
 
     def __init__(self, asset_id: str) -> None:
         super().__init__(f"{asset_id!r} is not offered here; write such as usdt-tron", param="asset")
@@ -114,14 +114,14 @@ def id_of(prefix: str, text: str, missing: NotFound) -> UUID:
 
 
 def asset_of(registry: Registry, asset_id: str) -> Asset:
-    """Return an asset that this deployment has.
+    """Return an asset that this deployment reads and pays on.
 
     Raises:
-        UnknownAsset: it has none of this id.
+        NotOffered: it has none of this id, or its network is off.
     """
     asset = registry.assets.get(asset_id)
-    if asset is None:
-        raise UnknownAsset(asset_id)
+    if asset is None or not registry.is_on(asset):
+        raise NotOffered(asset_id)
     return asset
 
 
