@@ -14,6 +14,7 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import store
 from bitlinkpay.payins.model import Payin
+from bitlinkpay.payins.pages import store as pages
 from bitlinkpay.payins.view import DepositView, PayinView, view
 from bitlinkpay.settings import Settings
 from bitlinkpay.webhooks import service as webhooks
@@ -52,7 +53,7 @@ async def find_order(tx: Tx, order: str, merchant: str | None) -> Payin:
     by_id = await _by_id(tx, order)
     if by_id and owner in (None, by_id.merchant_id):
         return by_id
-    found = [p for p in await store.list_by_source(tx, order) if owner in (None, p.merchant_id)]
+    found = [p for p in await pages.list_by_source(tx, order) if owner in (None, p.merchant_id)]
     if not found:
         raise NotFound(f"no order {order[:80]!r}")
     if len(found) > 1:

@@ -191,12 +191,6 @@ async def find(tx: Tx, payin_id: PayinId) -> Payin | None:
     return payin_of(row) if row else None
 
 
-async def list_by_source(tx: Tx, source_id: str) -> list[Payin]:
-    """Return the orders with this source_id, of any merchant (operator's view)."""
-    rows = await tx.fetch("select * from payins where source_id = $1 order by payin_id limit 100", source_id)
-    return [payin_of(row) for row in rows]
-
-
 async def lock(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[PayinId, Payin]:
     """Lock orders in the order of their ids."""
     rows = await tx.fetch(

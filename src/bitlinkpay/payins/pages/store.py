@@ -1,4 +1,4 @@
-"""Every SQL statement that lists a merchant's orders."""
+"""Every SQL statement that lists orders."""
 
 from bitlinkpay.core.ids import MerchantId, PayinId
 from bitlinkpay.db.driver import Tx
@@ -23,4 +23,10 @@ async def list_newest(tx: Tx, merchant_id: MerchantId, *, before: PayinId | None
         before,
         limit,
     )
+    return [payin_of(row) for row in rows]
+
+
+async def list_by_source(tx: Tx, source_id: str) -> list[Payin]:
+    """Return the orders with this source_id, of any merchant (operator's view)."""
+    rows = await tx.fetch("select * from payins where source_id = $1 order by payin_id limit 100", source_id)
     return [payin_of(row) for row in rows]
