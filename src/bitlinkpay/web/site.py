@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from litestar import Litestar, Router
+from litestar.exceptions import HTTPException
 from litestar.plugins import PluginProtocol
 from litestar.types import Receive as LitestarReceive
 from litestar.types import Scope as LitestarScope
 from litestar.types import Send as LitestarSend
 
 from bitlinkpay.web.api.app import PREFIX, ApiApp
+from bitlinkpay.web.checkout.notices import show_http_error
 from bitlinkpay.web.wm.app import ROUTES, WmApp
 from bitlinkpay.web.wm.asgi import HttpScope, Receive, Send
 
@@ -46,6 +48,13 @@ class Site:
 
     def __init__(self, routes: Sequence[Router], plain: WmApp, api: ApiApp) -> None:
         self._pages = _Pages(route_handlers=routes, openapi_config=None, logging_config=None)
+    def __init__(self, routes: Sequence[Router], plain: WmApp) -> None:
+        self._pages = _Pages(
+            route_handlers=routes,
+            openapi_config=None,
+            logging_config=None,
+            exception_handlers={HTTPException: show_http_error},  # a path that no route knows is asked for by people
+        )
         self._plain = plain
         self._api = api
 
