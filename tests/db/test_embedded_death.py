@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.cluster import OWNER_ROLE
 from bitlinkpay.db.driver import connect
 from bitlinkpay.db.embedded import EmbeddedPostgres
-from bitlinkpay.db.home import find_root, find_sockets, open_home
+from bitlinkpay.db.home import ClusterLost, find_root, find_sockets, open_home
 from bitlinkpay.db.leftovers import await_end, read_pid, server_processes
 from bitlinkpay.db.pool import Database, Tx
 
@@ -114,12 +115,53 @@ async def test_a_first_start_that_was_killed_begins_anew(data_dir: Path, running
     running.stop()
     root = find_root(data_dir)
     (root / "cluster").rename(root / "cluster.new")
+    (data_dir / "created").unlink()  # it is written last
     for copy in root.glob("binaries-*"):
         copy.rename(copy.with_name(f"{copy.name}.new"))
     running.start()
     await write(running, 1)
     assert await read(running) == [1]
     assert not (root / "cluster.new").exists()
+
+
+async def test_a_cluster_that_is_gone_is_missed_and_no_empty_one_takes_its_place(
+    data_dir: Path, running: EmbeddedPostgres
+):
+    """An unmounted disk, a folder removed by mistake: while it is stopped, and under the running server."""
+    await write(running, 1)
+    (data_dir / "created").unlink()  # a deployment from before there was a record gets one
+    running.stop()
+    running.start()
+    cluster = find_root(data_dir) / "cluster"
+    away = cluster.with_name("away")
+    for is_running in (False, True):
+        if not is_running:
+            running.stop()
+        cluster.rename(away)
+        if is_running:
+            os.kill(running.pid, signal.SIGKILL)
+            await until(
+                lambda: not running.is_running()
+            )  # PostgreSQL looks after its folder once a minute, and then ends by itself
+        for _ in range(2):
+            with pytest.raises(ClusterLost, match=f"the database in {cluster} is gone"):
+                running.start()
+        assert not cluster.exists()
+        away.rename(cluster)
+        running.start()
+        assert await read(running) == [1]
+
+
+async def test_only_a_removed_record_lets_a_deployment_begin_anew(data_dir: Path, running: EmbeddedPostgres):
+    await write(running, 1)
+    running.stop()
+    shutil.rmtree(find_root(data_dir) / "cluster")
+    with pytest.raises(ClusterLost, match=f"remove {data_dir / 'created'}"):
+        running.start()
+    (data_dir / "created").unlink()
+    running.start()
+    await write(running, 2)
+    assert await read(running) == [2]
 
 
 def lie(data_dir: Path, pid: int) -> None:

@@ -40,7 +40,9 @@ from bitlinkpay.db.home import (
     find_root,
     find_sockets,
     make_data_dir,
+    miss_cluster,
     myself,
+    note_cluster,
     open_home,
     prepare_sockets,
 )
@@ -93,6 +95,7 @@ class EmbeddedPostgres:
 
         Raises:
             Unavailable: the server did not come up, or another process runs it; the message says why.
+            ClusterLost: the cluster was made before, and is gone.
         """
         assert threading.current_thread() is threading.main_thread(), "the server would end with this thread"
         if self.is_running():
@@ -172,11 +175,14 @@ class EmbeddedPostgres:
         self.stop()
 
     def _launch(self, home: Home) -> None:
+        if not home.cluster.is_dir():
+            miss_cluster(self.data_dir)
         wheel = find_binaries()
         binaries = wheel if home.drop_uid is None else copy_binaries(wheel, home.root)
         self._binaries = binaries
         if not home.cluster.is_dir():
             create_cluster(binaries, home, self._options)
+        note_cluster(self.data_dir, home)
         check_version(home)
         sockets = prepare_sockets(home)
         await_end(home.cluster, patience_s=self._patience_s)

@@ -2,6 +2,7 @@
 
     DATA_DIR/
     ├── lock             held (flock) by the process that runs the server
+    ├── created          says where the cluster was made: one that is gone is missed, never replaced by an empty one
     ├── elsewhere        only where needed: path of the home, when the server's user cannot enter DATA_DIR
     └── (the home, unless elsewhere)
         ├── cluster/          PGDATA, 0700, owned by the server's user
@@ -29,13 +30,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.core.errors import Conflict, Unavailable
 
 SHELTERS = (Path("/var/lib/bitlinkpay"), Path("/srv/bitlinkpay"), Path("/opt/bitlinkpay"))
 PORT = 5432
 _SOCKET_BYTES_MAX = 107  # sun_path of unix(7) is 108 bytes with its closing NUL
 _SERVICE_USER = "bitlinkpay"
 _STAND_INS = ("postgres", "nobody")
+
+
+class ClusterLost(Conflict):
+    """The cluster that this deployment's data was in is not where it was made."""
+
+    code = "postgres.cluster_lost"
+
+    def __init__(self, where: str, record: Path) -> None:
+        super().__init__(
+            f"the database in {where} is gone: mount it, or put it back from a copy. An empty one would hand out the"
+            f" same addresses again; only to begin anew, or to restore a dump, remove {record}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +138,24 @@ def find_root(data_dir: Path) -> Path:
     """Return the recorded home of `data_dir`; without a record, `data_dir` itself."""
     record = data_dir / "elsewhere"
     return Path(record.read_text().strip()) if record.is_file() else data_dir
+
+
+def miss_cluster(data_dir: Path) -> None:
+    """Refuse to make a cluster where one was made before.
+
+    Raises:
+        ClusterLost: see there.
+    """
+    record = data_dir / "created"
+    if record.is_file():
+        raise ClusterLost(record.read_text().strip(), record)
+
+
+def note_cluster(data_dir: Path, home: Home) -> None:
+    """Record where the cluster is, so that it is missed when it is gone."""
+    record, words = data_dir / "created", f"{home.cluster}\n"
+    if not record.is_file() or record.read_text() != words:
+        write_file(record, words)
 
 
 def find_sockets(root: Path) -> Path:
