@@ -47,8 +47,6 @@ class Site:
     """One ASGI app for everything that a browser or a test client may ask for without a certificate."""
 
     def __init__(self, routes: Sequence[Router], plain: WmApp, api: ApiApp) -> None:
-        self._pages = _Pages(route_handlers=routes, openapi_config=None, logging_config=None)
-    def __init__(self, routes: Sequence[Router], plain: WmApp) -> None:
         self._pages = _Pages(
             route_handlers=routes,
             openapi_config=None,
