@@ -3,10 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
-N ?= 2000
 SEED ?= 0
 
-.PHONY: demo test check sim bench dev lock fmt wheel fuzz clean
+.PHONY: demo test check sim kills bench dev lock fmt wheel fuzz clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/bitlinkpay demo $(if $(EXIT),--exit)
@@ -24,7 +23,10 @@ check: $(VENV)/.dev
 	@echo "── wheel"   && $(BIN)/python tools/check_wheel.py
 
 sim: $(VENV)/.dev
-	@BITLINKPAY_CRASHES=$(N) BITLINKPAY_CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/crashes -k schedules $(ARGS)
+	@BITLINKPAY_CRASHES=$(or $(N),2000) BITLINKPAY_CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/crashes -k schedules $(ARGS)
+
+kills: $(VENV)/.dev nodes
+	@$(BIN)/python -m tests.kills N=$(or $(N),50) SEED=$(SEED) $(ARGS)
 
 bench: $(VENV)/.dev nodes
 	@$(BIN)/python -m bench $(ARGS)

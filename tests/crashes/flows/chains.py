@@ -6,6 +6,7 @@ from datetime import timedelta
 from tests.crashes.flow import Act, Loop
 from tests.crashes.stage import CALM, Process, Stage
 
+from bitlinkpay.chains.outgoing import Signed
 from bitlinkpay.sandbox.mempool.store import fail_waiting
 from bitlinkpay.sandbox.model import Fork
 from bitlinkpay.sandbox.store import drop_waiting
@@ -21,11 +22,27 @@ _SLOTS = """
     where s.network = $1 and s.payer = $2 and s.number >= $3 order by s.number
 """
 
+# The versions of our oldest transaction that waits.
+_VERSIONS = """
+    select a.txid, a.raw from transaction_attempts a where a.txid <> '' and a.transaction_id = (
+        select t.transaction_id from transactions t where t.network = $1 and t.state = 'broadcast' order by t.number limit 1)
+    order by a.number
+"""
+
 
 class Chains:
     """`Flow` of what nobody of us decides."""
 
-    WEIGHTS: Mapping[str, int] = {"mine": 3, "fork": 4, "forget": 3, "revert": 3, "wait": 3, "signer": 1, "lists": 1}
+    WEIGHTS: Mapping[str, int] = {
+        "mine": 3,
+        "fork": 4,
+        "forget": 3,
+        "revert": 3,
+        "remember": 2,
+        "wait": 3,
+        "signer": 1,
+        "lists": 1,
+    }
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -71,6 +88,22 @@ class Chains:
         async with self.stage.world.database.transaction() as tx:
             await fail_waiting(tx, self.stage.network, act.dice().choice(waiting))
         return "one"
+
+    async def remember(self, act: Act) -> str:
+        """Let a worker outbid a transaction, and the nodes forget the new version and come back with the first."""
+        stage = self.stage
+        await self._waiting()
+        await stage.cashier.pass_time(timedelta(seconds=200))
+        await stage.work(0, "pay", CALM)
+        versions = await stage.world.rows(_VERSIONS, stage.network)
+        if len(versions) < 2:
+            return "nothing was outbid"
+        network = stage.world.registry.networks[stage.network]
+        async with stage.world.database.transaction() as tx:
+            await stage.world.sandbox.forget(tx, network.id, str(versions[-1][0]))
+        await self._forget_successors()
+        await stage.cashier.sender(network.id).broadcast(Signed(*versions[0]))  # type: ignore[arg-type]
+        return f"{len(versions)} versions, {await stage.work(1, 'pay', act)}"
 
     async def wait(self, act: Act) -> str:
         """Let time pass, often over a transaction that waits, and a worker look at it."""
