@@ -143,7 +143,7 @@ async def test_SOL_03_the_program_of_the_accounts_is_part_of_the_token(network, 
     for token in (newer, wrong):
         await network.fund(SHOP, token, 1_000_000)
     assert await arrived(network, chains, newer, wrong) == [("usdt", 1_000_000, PAID)]
-    assert "belongs to token program" in (await chains(assets=[wrong]).probe(wrong)).concerns[0]
+    assert "write the `standard` of that program" in (await chains(assets=[wrong]).probe(wrong)).concerns[0]
     assert (await chains(assets=[newer]).probe(newer)).concerns == ()
 
 

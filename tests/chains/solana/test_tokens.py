@@ -16,6 +16,7 @@ from bitlinkpay.chains.token import objections
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Invalid
+from bitlinkpay.deposits.assets.examining import examine
 from bitlinkpay.deposits.assets.model import ReviewState, accept, judge
 
 DANGEROUS = [name for name in wallets.extensions(Pubkey.default(), Pubkey.default()) if name != "metadata pointer"]
@@ -104,3 +105,16 @@ def test_a_standard_that_solana_does_not_have_is_refused() -> None:
     wrong = replace(coin(), id="usdt-solana", contract=str(TOKEN), standard="ERC20")
     with pytest.raises(Invalid, match="SPL, Token-2022"):
         SolanaChain(SolanaNetwork().row(), [coin(), wrong], [Endpoint("http://127.0.0.1:1")], quorum=1)
+
+
+async def test_a_row_of_the_wrong_program_or_with_a_harmful_mint_is_refused_when_it_is_checked(network, chains) -> None:
+    harmful = await mint_with(network, "permanent delegate")
+    misnamed = replace(harmful, id="misnamed-solana", standard="SPL")
+    chain = chains(assets=[harmful])
+    assert "permanent delegate" in (await examine(chain, chain, harmful, None)).faults[0]
+    faults = (await examine(chain, chain, misnamed, None)).faults
+    assert "write the `standard` of that program" in faults[0]
+    plain = await network.token()
+    await network.finalize()
+    found = await examine(chain, chain, plain, None)
+    assert (found.faults, len(found.notes)) == ((), 1)

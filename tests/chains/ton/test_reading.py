@@ -16,6 +16,7 @@ from bitlinkpay.chains.ton.chain import TonChain, TonOptions
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Invalid
+from bitlinkpay.deposits.assets.examining import examine
 
 Three = tuple[TonProxy, TonProxy, TonProxy]
 TAG = "123456789"
@@ -502,6 +503,13 @@ async def test_an_address_that_is_no_jetton_has_no_contract(
     nothing = replace(usdt, contract=PAYER)
     facts = await chains(assets=[nothing]).probe(nothing)
     assert "no contract at" in objections(nothing, facts)[0]
+
+
+async def test_a_jetton_s_row_without_our_wallet_is_refused_when_it_is_checked(usdt: Asset, chains: ChainMaker) -> None:
+    chain = chains(assets=[usdt])
+    assert (await examine(chain, chain, usdt, None)).faults == ()
+    (fault,) = (await examine(chain, chain, replace(usdt, wallet=""), None)).faults
+    assert f"the master names {usdt.wallet} as our jetton wallet: write it as `wallet` into the row" in fault
 
 
 async def test_an_asset_of_another_network_is_not_taken() -> None:

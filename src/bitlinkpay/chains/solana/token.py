@@ -24,7 +24,8 @@ async def read_facts(node: SolanaNode, asset: Asset) -> TokenFacts:
     if account is None or mint is None:
         return _facts(asset, None, code_hash="", concerns=())
     is_other = account.owner != program_of(asset)
-    concerns = (f"belongs to token program {account.owner}",) if is_other else ()
+    other = f"the mint belongs to token program {account.owner}: write the `standard` of that program into the row"
+    concerns = (other,) if is_other else ()
     return _facts(asset, mint, code_hash=_fingerprint(account.owner, mint), concerns=(*concerns, *mint.extensions))
 
 
