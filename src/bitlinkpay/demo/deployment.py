@@ -1,5 +1,6 @@
 """The demo's own deployment: a throw-away `bitlinkpay serve`, and the commands that are typed beside it."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 import msgspec
@@ -35,12 +37,14 @@ class Demo:
             print(f"      {detail}")
         sys.stdout.flush()
 
-    def command(self, kind: type[_Printed], *words: str) -> _Printed:
+    def command(
+        self, kind: type[_Printed], *words: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> _Printed:
         """Show and run one `bitlinkpay` command and return what it printed as JSON. Raises as `ask`."""
         print(f"      $ bitlinkpay {' '.join(words)}")
-        return self.ask(kind, *words)
+        return self.ask(kind, *words, environment=environment)
 
-    def ask(self, kind: type[_Printed], *words: str) -> _Printed:
+    def ask(self, kind: type[_Printed], *words: str, environment: Mapping[str, str] = MappingProxyType({})) -> _Printed:
         """Run one command without showing it.
 
         Raises:
@@ -50,6 +54,7 @@ class Demo:
             [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--json", "--data-dir", str(self.folder)],
             stdout=subprocess.PIPE,
             check=False,
+            env=os.environ | environment,
         )
         if done.returncode:
             raise Unavailable(f"`bitlinkpay {words[0]}` failed")

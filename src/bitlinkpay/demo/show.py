@@ -13,6 +13,7 @@ import msgspec
 
 from bitlinkpay.client.wm import KeyFiles, WmClient
 from bitlinkpay.demo.deployment import Demo, Server
+from bitlinkpay.demo.person import Person
 from bitlinkpay.demo.receiver import Receiver
 from bitlinkpay.wm.answers import OrderCreated
 from bitlinkpay.wm.bodies import CreateOrder, Withdraw
@@ -21,14 +22,20 @@ _FIAT: Final = Decimal("72.00")
 _PAID_OUT: Final = Decimal(4)
 _CREDITED: Final = Decimal("9.97")
 _TRON, _USDT = 1, 1
+_PAID_OUT_FIELDS: Final = ("source_id", "status", "status_desc", "amount", "gas_fee", "address", "hash")
 _LIQUIDITY: Final = {"usdt-tron": "100", "trx-tron": "1000"}
 _RECIPIENT: Final = "TXYZopYRdj2D9XRtbG411XZZ3kM5VkAeBf"
+_HOME: Final = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"
 
 
 class _Made(msgspec.Struct):
     broker: str
     webhook_secret: str
     files: dict[str, str]
+
+
+class _Settlement(msgspec.Struct):
+    id: str
 
 
 class _Unclaimed(msgspec.Struct):
@@ -54,9 +61,10 @@ class _Books(msgspec.Struct):
 
 @dataclass(slots=True)
 class Shop:
-    """The merchant: its system's client, its callback endpoint."""
+    """The merchant: its system's client, its callback endpoint, its person."""
 
     broker: str
+    person: Person
     client: WmClient
     receiver: Receiver
 
@@ -78,7 +86,8 @@ async def show(folder: Path, *, stays: bool) -> bool:
         made = await _make_merchant(demo, receiver)
         files = KeyFiles(**{kind: Path(path) for kind, path in made.files.items()})
         async with WmClient.of_files(urls["wm"], made.broker, files) as client:
-            held = await _follow_the_money(demo, Shop(made.broker, client, receiver))
+            person = Person.enrol(demo, made.broker)
+            held = await _follow_the_money(demo, Shop(made.broker, person, client, receiver))
         if stays and held:
             await _stay(demo)
         return held
@@ -99,12 +108,12 @@ async def _make_merchant(demo: Demo, receiver: Receiver) -> _Made:
 async def _follow_the_money(demo: Demo, shop: Shop) -> bool:
     is_paid = await _pay_an_order(demo, shop)
     _fund_the_hot_wallet(demo)
-    charged = await _pay_out(demo, shop)
-    (balance,) = _balances(demo, shop)
+    is_paid_out = await _pay_out(demo, shop)
+    is_settled = await _settle(demo, shop)
+    left = _balances(demo, shop)
     books = demo.command(_Books, "ledger", "check")
     demo.say("The books", *(f"{'✓' if check.ok else '✗'} {check.detail}" for check in books.checks))
-    is_right = Decimal(balance.available) == _CREDITED - charged and not Decimal(balance.reserved)
-    held = is_paid and charged > 0 and is_right and books.ok
+    held = is_paid and is_paid_out and is_settled and not left and books.ok
     print(f"\n{'All of it held.' if held else 'SOMETHING DID NOT HOLD.'}")
     return held
 
@@ -148,20 +157,30 @@ def _fund_the_hot_wallet(demo: Demo) -> None:
         demo.command(dict[str, str], "treasury", "claim", one.id)
 
 
-async def _pay_out(demo: Demo, shop: Shop) -> Decimal:
-    """Pay a third party out of the merchant's balance; return what it cost the merchant, 0 if it failed."""
+async def _pay_out(demo: Demo, shop: Shop) -> bool:
     request = Withdraw(f"withdraw-{time.time_ns()}", _TRON, _USDT, _RECIPIENT, _PAID_OUT)
     await shop.client.withdraw(request)
     demo.say(f"The shop's system asks for a withdrawal of {_PAID_OUT} USDT to one of its customers", _RECIPIENT)
+    (before,) = _balances(demo, shop, text="It is set aside at once")
     callback = await shop.receiver.next_withdrawal()
-    names = ("source_id", "status", "status_desc", "amount", "gas_fee", "address", "hash")
-    demo.say("It is signed, sent, final, and called back", *_lines(callback, names))
-    return callback.amount + callback.gas_fee if callback.status_desc == "Withdraw Success" else Decimal(0)
+    demo.say("It is signed, sent, final, and called back", *_lines(callback, _PAID_OUT_FIELDS))
+    set_aside = Decimal(before.reserved)
+    return callback.status_desc == "Withdraw Success" and callback.amount + callback.gas_fee == set_aside
 
 
-def _balances(demo: Demo, shop: Shop) -> Sequence[_Balance]:
+async def _settle(demo: Demo, shop: Shop) -> bool:
+    demo.say("The merchant takes the rest home: source network, known device, payment password, one-time code", _HOME)
+    words = ["usdt-tron", "all", "--address", _HOME, "--code", shop.person.code()]
+    made = demo.command(_Settlement, "settlement", "request", shop.broker, *words, environment=shop.person.environment)
+    callback = await shop.receiver.next_withdrawal()
+    demo.say(f"Settlement {made.id} is paid by the same machinery and called back", *_lines(callback, _PAID_OUT_FIELDS))
+    return callback.status_desc == "Withdraw Success" and callback.address == _HOME
+
+
+def _balances(demo: Demo, shop: Shop, text: str = "The merchant's balance") -> Sequence[_Balance]:
     balances = demo.command(list[_Balance], "balance", shop.broker)
-    demo.say("The merchant's balance", *(f"{balance.available} {balance.asset}" for balance in balances))
+    lines = [f"{one.available} {one.asset} available, {one.reserved} reserved" for one in balances]
+    demo.say(text, *(lines or ["nothing is left"]))
     return balances
 
 
