@@ -7,6 +7,7 @@ from tests.flows.conftest import Start
 from tests.flows.paying import STRANGERS, Cashier
 from tests.support.clock import ManualClock
 
+from bitlinkpay.chains.address import show_address
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.payouts.model import BalanceTooLow, PayoutExistsDifferent, PayoutKind, PayoutTooLate
 from bitlinkpay.signer.keyring import KeyRing
@@ -159,3 +160,41 @@ async def test_PAY_27_addresses_that_must_not_be_paid_are_refused(cashier: Cashi
     cashier.world.lists.listed.add(STRANGERS["evm"])
     with pytest.raises(Problem, match="sanctions"):
         await cashier.ask("usdt-ethereum", "5")
+
+
+@pytest.mark.parametrize("asset_id", ["usdt-tron", "usdt-ton", "btc-bitcoin"])
+async def test_DEP_20_a_payout_to_another_merchants_order_pays_it_and_is_screened(
+    cashier: Cashier, asset_id: str
+) -> None:
+    """Both legs stand in the books: the payer's payout is completed, the payee's order is paid, our wallets are even."""
+    world = cashier.world
+    network = world.registry.assets[asset_id].network
+    await earn(cashier, asset_id, "100")
+    await cashier.fund(asset_id, "40")
+    if GAS[network] != asset_id:
+        await cashier.fund(GAS[network], "50")
+    payee = await world.another()
+    order = await world.open_order(asset_id, "20", merchant=payee)
+    asked = world.lists.asked
+    address = show_address(world.registry.networks[network], order.address)
+    payout = await cashier.ask(asset_id, "20", target=address, tag=order.tag if network == "ton" else "")
+    await cashier.finish(network)
+    await cashier.finish(network)
+    assert await cashier.state(payout) == "completed"
+    assert (await world.state(order), await world.states(order)) == ("paid", [("credited", "")])
+    assert (await world.balance(asset_id, payee)).available_units == order.units - order.units * 3 // 1000
+    assert world.lists.asked >= asked + 3  # before the reserve, before the signature, and when it arrived
+    assert world.inbox.statuses(order) == [8]
+
+
+async def test_DEP_20_what_a_listed_wallet_of_ours_sends_is_held_like_anybodys(cashier: Cashier) -> None:
+    world = cashier.world
+    await earn(cashier, USDT, "100")
+    await cashier.fund(USDT, "40")
+    await cashier.fund("trx-tron", "50")
+    order = await world.open_order(USDT, "20", merchant=await world.another())
+    await cashier.ask(USDT, "20", target=order.address)
+    world.lists.listed.add(cashier.hot("tron").address)
+    await cashier.finish("tron")
+    await cashier.finish("tron")
+    assert (await world.state(order), await world.states(order)) == ("created", [("quarantined", "")])

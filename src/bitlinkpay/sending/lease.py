@@ -28,12 +28,13 @@ class Lease(Generic[P]):
         """Take or renew it; return the lane's next number and why it is frozen, None while another worker has it."""
 
         async def work(tx: Tx) -> tuple[int, str] | None:
-            wall = self._parts.wall.now()
-            self._taken_at = wall
             network, payer = self._parts.network.id, self._payer.address
             return await lanes.take(tx, network, payer, token=self._token, wall=wall, life=LEASE_LIFE)
 
-        return await self._parts.database.unit(work, resolve=work)
+        wall = self._parts.wall.now()
+        lane = await self._parts.database.unit(work, resolve=work)
+        self._taken_at = wall if lane else None
+        return lane
 
     async def keep(self) -> None:
         """Renew it once a good part of its life is over; called between questions to the network.

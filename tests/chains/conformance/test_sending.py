@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 
 import pytest
 from tests.chains.conformance.rigs import FAMILIES, Rig, start
 from tests.flows.faults import Crash, Fault, FaultyDatabase, Fuse
 from tests.support.clock import ManualClock
+from tests.support.crowd import WrongClock, crowd
 
-from bitlinkpay.chains.outgoing import Broadcast, Intent, Payment, Purpose, Signed
+from bitlinkpay.chains.outgoing import Broadcast, Intent, Payment, Purpose, Signed, numbers_taken
 from bitlinkpay.core.assets import Asset
-from bitlinkpay.core.clock import SystemClock
+from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.ids import SendingId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
@@ -90,7 +92,7 @@ class Lane:
         self.wall = ManualClock(SystemClock().now())
         self.owner = Ledgerless(rig)
 
-    def worker(self, fuse: Fuse | None = None) -> LaneWorker[object]:
+    def worker(self, fuse: Fuse | None = None, wall: Clock | None = None) -> LaneWorker[object]:
         fuse = fuse or Fuse()
         door = Door(self.rig, fuse)
         database: Database = FaultyDatabase(self.database, fuse)  # type: ignore[assignment]
@@ -104,7 +106,7 @@ class Lane:
                 signing=door,
                 owners=dict.fromkeys(OwnerKind, self.owner),
                 clock=self.wall,
-                wall=self.wall,
+                wall=wall or self.wall,
                 limits=self.rig.limits,
             ),
             self.rig.payer,
@@ -228,6 +230,36 @@ async def test_a_batch_arrives_and_shares_what_the_network_lets_it_share(lane: L
     async with lane.database.reader() as tx:
         carried = await tx.fetchval("select count(*) from transactions where purpose = 'payout' and state = 'final'")
     assert carried == (6 if most == 1 else 1)
+    await lane.check_books()
+
+
+@pytest.mark.parametrize("lane", ["evm", "bitcoin"], indirect=True)
+async def test_PAY_03_many_workers_use_no_number_and_no_output_twice(lane: Lane) -> None:
+    rig, count = lane.rig, 12
+    workers = [lane.worker(wall=WrongClock(lane.wall, Random(number))) for number in range(8)]
+    asked = 0
+
+    async def left() -> int:
+        nonlocal asked
+        if asked < count:  # one by one, so that many transactions follow each other
+            await lane.ask(rig.coin, (rig.stranger(asked), rig.coin_units + asked))
+            asked += 1
+        async with lane.database.reader() as tx:
+            done = "select count(*) from sendings where owner = 'payout' and state = 'delivered'"
+            return count - await tx.fetchval(done)
+
+    await crowd(workers, mine=rig.finalize, left=left)
+    for number in range(count):
+        assert await rig.balance(rig.coin, rig.stranger(number)) == rig.coin_units + number
+    async with lane.database.reader() as tx:
+        sent = await tx.fetch("select number, purpose from transactions where state <> 'released' order by number")
+        spent = await tx.fetch("select spent_by from unspents where spent_by is not null")
+    following = 0
+    for row in sent:  # no gap, no duplicate
+        assert row["number"] == following
+        following += numbers_taken(rig.network.family, Purpose(row["purpose"]))
+    assert rig.name == "evm" or len({row["spent_by"] for row in spent}) == len(sent) > 1
+    assert await lane.states() <= {"final", "released"}
     await lane.check_books()
 
 
