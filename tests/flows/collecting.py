@@ -1,14 +1,17 @@
 """The treasury of a world: plans sweeps and surplus, and lets every lane that they fill work."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from tests.flows.harness import REGISTRY, market
 from tests.flows.paying import Cashier
 
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins.model import Payin
+from bitlinkpay.sending.model import OwnerKind
+from bitlinkpay.sending.setup import SetupOwner
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.stale import withdraw
@@ -24,6 +27,7 @@ class Collector:
 
     cashier: Cashier
     held: dict[str, str] = field(default_factory=dict)
+    sender: SimulatedSender | None = None  # in place of the world's own
     factor: Decimal = Decimal(1)
     payers: dict[str, Payer[SimulatedPlan]] = field(default_factory=dict)
     plans: dict[str, Sweeping] = field(default_factory=dict)
@@ -40,7 +44,7 @@ class Collector:
             database=database or self.cashier.world.database,
             registry=REGISTRY,
             network=REGISTRY.networks[network_id],
-            sender=self.cashier.sender(network_id, database),
+            sender=self.sender or self.cashier.sender(network_id, database),
             prices=prices,
             holds=holds,
             hot=self.cashier.hot(network_id),
@@ -59,7 +63,10 @@ class Collector:
 
     async def work(self, network_id: str) -> None:
         """Let every lane of a network work until none has anything more to do."""
-        payer = self.payers.setdefault(network_id, Payer(self.cashier.parts(network_id)))
+        parts = self.cashier.parts(network_id)
+        if self.sender:
+            parts = replace(parts, sender=self.sender, owners={**parts.owners, OwnerKind.SETUP: SetupOwner()})
+        payer = self.payers.setdefault(network_id, Payer(parts))
         steps = 0
         while await payer.step():
             steps += 1

@@ -8,16 +8,19 @@ from decimal import Decimal
 import pytest
 from tests.flows.collecting import Collector
 from tests.flows.conftest import Start
+from tests.flows.harness import REGISTRY
 from tests.flows.paying import STRANGERS, Cashier
 from tests.flows.test_payouts import GAS
 from tests.support.clock import ManualClock
 
-from bitlinkpay.chains.outgoing import Purpose
+from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Lane, Purpose, Slot, Wallet
 from bitlinkpay.chains.simulated_format import FEES, read_txid
+from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.core.assets import Family
 from bitlinkpay.payins import books
 from bitlinkpay.rates.model import NoQuote
-from bitlinkpay.sandbox.mempool.store import fail_waiting
+from bitlinkpay.sandbox.mempool.store import Mempool, fail_waiting
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
 from bitlinkpay.signer.keyring import KeyRing
@@ -28,7 +31,7 @@ from bitlinkpay.treasury.stale import PATIENCE
 from bitlinkpay.treasury.sweeping import Sweeping
 
 USDT, NETWORK, ETH = "usdt-ethereum", "ethereum", "eth-ethereum"
-TRON_USDT, TRX = "usdt-tron", "trx-tron"
+TRON_USDT, TRX, SOLANA_USDT = "usdt-tron", "trx-tron", "usdt-solana"
 UNIT = 10**6
 
 
@@ -364,6 +367,50 @@ async def test_a_kill_switch_stops_sweeps_too(collector: Collector) -> None:
         await stops.remove(tx, Scope.NETWORK, NETWORK)
     await collector.finish(NETWORK)
     assert await collector.at(order.address, USDT) == 0
+
+
+class Unready(SimulatedSender):
+    """A network whose hot wallet has to be made ready before it can collect from many addresses; that is done once."""
+
+    setups = 0
+
+    async def lane(self, payer: Wallet) -> Lane:
+        lane = await super().lane(payer)
+        return replace(lane, is_ready=self.setups > 0)
+
+    async def quote(self, intent: Intent) -> FeeQuote:
+        if intent.purpose is not Purpose.SETUP and not self.setups:
+            raise CannotPlan("set it up first")
+        return await super().quote(intent)
+
+    async def plan(self, intent: Intent, slot: Slot, previous: SimulatedPlan | None = None) -> SimulatedPlan:
+        plan = await super().plan(intent, slot, previous)
+        self.setups += intent.purpose is Purpose.SETUP
+        return plan
+
+
+async def test_a_hot_wallet_is_made_ready_once_that_pays(collector: Collector) -> None:
+    """On Solana, for a simulated EVM network does not count the two numbers that delegating takes."""
+    cashier = collector.cashier
+    collector.sender = Unready(cashier.world.chain("solana"), Mempool(cashier.world.database, REGISTRY))  # type: ignore[arg-type]
+    await cashier.fund("sol-solana", "1")
+    collector.factor = Decimal(100)
+    await collector.paid_order(SOLANA_USDT, "0.5")
+    assert "moving it costs" in (await collector.reasons(SOLANA_USDT))[0]
+    await collector.sweep("solana")
+    assert collector.sender.setups == 0
+    await collector.paid_order(SOLANA_USDT, "100")
+    assert await collector.reasons(SOLANA_USDT) == ["the hot wallet is not ready for batches yet"] * 2
+    await collector.sweeping("solana").step(ANYTHING - {Purpose.SETUP})
+    await collector.finish("solana")
+    assert collector.sender.setups == 0
+    await collector.sweep("solana")
+    await collector.sweep("solana")
+    assert collector.sender.setups == 1
+    assert (
+        await collector.moves() == [("together", SOLANA_USDT, "done")] * 2
+    )  # half the fee, and the small one pays too
+    assert await collector.in_hot(SOLANA_USDT) == 100_500_000
 
 
 # --- deposits to an address that was or is being swept ------------------------------------------------------------

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)
 POLICY = """
 mode = "live"
 registry_files = [{registry}]
-purposes = ["payout", "setup", "cancel"]
+purposes = ["payout", "setup", "cancel", "sweep", "gas"]
 
 [caps]
 usdt-ethereum = {{ payment = "100", hour = "1000", day = "5000" }}
@@ -36,7 +36,7 @@ class World:
     async def fund(self) -> None:
         """Put the company's money into the hot wallet and claim it."""
         hot = next(row for row in await self.live.command("treasury", "status") if row["asset"] == "usdt-ethereum")
-        await self.node.transfer(hot["wallet"], 10**19)
+        await self.node.transfer(hot["wallet"], 2 * 10**18)  # more of it would want a second endpoint
         await self.token.send("transfer(address,uint256)", hot["wallet"], 500_000_000)
         await self.node.mine(5)
 
@@ -64,6 +64,20 @@ class World:
 
         return await eventually(look, lambda seen: seen.status != 0)
 
+    async def moved(self, count: int) -> list[dict]:
+        """Mine until so many sweeps are done; return all moves, the oldest first."""
+
+        async def look() -> list[dict]:
+            await self.node.mine()
+            return (await self.live.command("treasury", "moves"))[::-1]
+
+        return await eventually(look, lambda moves: [move["state"] for move in moves] == ["done"] * count)
+
+    async def in_balance(self) -> None:
+        """Every wallet's books say what the chain says."""
+        for row in await self.live.command("treasury", "status"):
+            assert row["books"] == row["chain"], row
+
     async def held(self, address: str) -> int:
         return int(await self.token.view("balanceOf(address)", address))
 
@@ -86,6 +100,53 @@ async def world(open_module_folder):
             yield world
 
 
+async def test_what_was_paid_is_swept_into_the_hot_wallet_by_one_batch(world: World) -> None:
+    order = (await world.live.detail("in-1"))["address"]
+    (move,) = await world.moved(1)
+    assert (move["kind"], move["method"], move["asset"], move["amount"]) == (
+        "sweep",
+        "together",
+        "usdt-ethereum",
+        "1000",
+    )
+    assert move["from"].lower() == order.lower()
+    assert await world.held(order) == 0
+    hot = next(row for row in await world.live.command("treasury", "status") if row["asset"] == "usdt-ethereum")
+    assert (hot["books"], await world.held(hot["wallet"])) == ("1500", 1_500_000_000)
+    await world.in_balance()
+    await world.live.books_hold()
+
+
+async def test_an_address_pays_for_the_sweep_of_native_coin_itself(world: World) -> None:
+    order = await world.live.order("native-1", coin="ETH", fiat="25000")
+    address = (await world.live.detail("native-1"))["address"]
+    await world.node.transfer(address, int(order.amount * 10**18))
+    await world.node.mine(5)
+    await world.live.until("native-1", state="paid")
+    _, move = await world.moved(2)
+    assert (move["method"], move["asset"]) == ("alone", "eth-ethereum")
+    left = int(str(await world.node.rpc("eth_getBalance", address, "latest")), 16)
+    assert 0 < left < 10**15  # what the fee might have been and was not
+    await world.in_balance()
+    await world.live.books_hold()
+
+
+async def test_SWP_07_killed_in_the_middle_of_a_sweep_it_is_still_one_sweep(world: World) -> None:
+    order = await world.live.order("killed-1", fiat="720")
+    address = (await world.live.detail("killed-1"))["address"]
+    await world.token.send("transfer(address,uint256)", address, int(order.amount * 10**6))
+    await world.node.mine(5)
+    await world.live.until("killed-1", state="paid")
+    await eventually(lambda: world.live.command("treasury", "moves"), lambda moves: len(moves) == 3)
+    os.kill(world.live.pids()["worker"], signal.SIGKILL)
+    assert (await world.moved(3))[-1]["method"] == "together"
+    assert await world.held(address) == 0
+    hot = next(row for row in await world.live.command("treasury", "status") if row["asset"] == "usdt-ethereum")
+    assert await world.held(hot["wallet"]) == 1_600_000_000
+    await world.in_balance()
+    await world.live.books_hold()
+
+
 async def test_a_withdrawal_arrives_once_and_the_books_follow_the_chain(world: World) -> None:
     before = Decimal((await world.live.balances())["usdt-ethereum"]["available"])
     await world.withdraw("out-1", STRANGERS[0], "20")
@@ -99,8 +160,7 @@ async def test_a_withdrawal_arrives_once_and_the_books_follow_the_chain(world: W
     after = Decimal((await world.live.balances())["usdt-ethereum"]["available"])
     assert before - after == Decimal(20) + done.gas_fee
     await world.live.books_hold()
-    for row in await world.live.command("treasury", "status"):
-        assert row["books"] == row["chain"], row
+    await world.in_balance()
 
 
 async def test_several_withdrawals_share_a_transaction(world: World) -> None:

@@ -100,5 +100,5 @@ def test_gas_and_its_fee_are_the_hot_wallets_own() -> None:
 
 
 def test_what_waits_for_another_reason_keeps_it() -> None:
-    (one,) = afford([weighed(None, reason="on hold")], Budget(0, 0, 0, ANYTHING))
-    assert (one.move, one.reason) == (None, "on hold")
+    waiting = Weighed(Sweepable(ADDRESS, 100, 0, 0), setup_units=7, reason="not ready")
+    assert afford([waiting], Budget(0, 0, 0, ANYTHING)) == [waiting]

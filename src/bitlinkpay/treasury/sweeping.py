@@ -42,8 +42,7 @@ class Budget:
 
     def refusal(self, weighed: Weighed) -> str:
         """Say why a move must wait though it pays, "" if it need not."""
-        if weighed.move is None:
-            return weighed.reason
+        assert weighed.move is not None, "what waits already"
         if weighed.hot_units > self.hot_units:
             return "the hot wallet holds too little of the network's coin"
         return self._gas_refusal(weighed) if weighed.move.gas_units else ""
@@ -67,7 +66,7 @@ def afford(weighed: Sequence[Weighed], budget: Budget) -> list[Weighed]:
     """Let those wait that the budget does not allow; pure. In order: the largest come first."""
     allowed: list[Weighed] = []
     for one in weighed:
-        reason = budget.refusal(one)
+        reason = budget.refusal(one) if one.move else ""
         allowed.append(Weighed(one.address, reason=reason) if reason else one)
         budget = budget if reason else budget.less(one)
     return allowed
