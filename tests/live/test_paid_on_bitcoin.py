@@ -128,7 +128,7 @@ async def test_killed_at_any_confirmation_it_credits_once_after_the_restart(worl
 async def test_withdrawals_leave_together_and_arrive_once(world: World) -> None:
     live, net = world.live, world.net
     (hot,) = [row for row in await live.command("treasury", "status") if row["asset"] == "btc-bitcoin"]
-    await net.pay(hot["wallet"], 20_000_000)
+    await net.pay(hot["wallet"], 15_000_000)
     await net.mine(3)
 
     async def unclaimed() -> list[dict]:
