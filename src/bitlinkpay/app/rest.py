@@ -2,6 +2,7 @@
 
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.app.sealing import open_sealer
+from bitlinkpay.app.settling import settling_of
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.merchants.api_keys.directory import ApiKeys
 from bitlinkpay.payouts.service import Payouts
@@ -21,11 +22,14 @@ async def build_rest(platform: Platform, payouts: Payouts) -> ApiApp:
     wall = SystemClock()
     sealer = await open_sealer(platform.settings, platform.database)
     gate = Gate(platform.database, keys, sealer, platform.directory, wall=wall)
+    settling = settling_of(platform, payouts, sealer)
     services = Services(
         database=platform.database,
         registry=platform.registry,
         payins=platform.payins,
         payouts=payouts,
+        settlements=settling.settlements,
+        rules=settling.rules,
         mode=platform.settings.mode,
         urls=platform.urls,
         order_url=platform.settings.order_url,

@@ -28,6 +28,18 @@ from bitlinkpay.merchants.api_keys.signing import (
     write_signature,
 )
 from bitlinkpay.web.api.deeds import HEADER
+from bitlinkpay.web.api.home_shapes import (
+    AddRule,
+    QuoteSettlement,
+    RequestSettlement,
+    RuleBody,
+    RulesBody,
+    SettlementBody,
+    SettlementQuery,
+    StatementBody,
+    StatementQuery,
+    StatementsBody,
+)
 from bitlinkpay.web.api.refusals import ErrorBody
 from bitlinkpay.web.api.shapes import (
     AddressBody,
@@ -171,6 +183,42 @@ class RestClient:
     async def cancel_payout(self, payout_id: str, *, idempotency_key: str = "") -> PayoutBody:
         """Call a payout back that is not signed yet."""
         return await self._post(f"/v1/payouts/{payout_id}/cancel", None, PayoutBody, idempotency_key)
+
+    async def request_settlement(self, settlement: RequestSettlement) -> SettlementBody:
+        """Settle now, under all four checks; its `id` makes it happen once."""
+        return await self._post("/v1/settlements", settlement, SettlementBody)
+
+    async def quote_settlement(self, question: QuoteSettlement) -> QuoteBody:
+        """Say what a settlement would bring and cost now."""
+        return await self._post("/v1/settlements/quote", question, QuoteBody)
+
+    async def settlement(self, settlement_id: str) -> SettlementBody:
+        """Return a settlement."""
+        return await self._get(f"/v1/settlements/{settlement_id}", None, SettlementBody)
+
+    async def list_settlements(self, query: SettlementQuery | None = None) -> Page[SettlementBody]:
+        """Return a page of settlements, or of the runs of a rule, the newest first."""
+        return await self._get("/v1/settlements", query, Page[SettlementBody])
+
+    async def cancel_settlement(self, settlement_id: str, *, idempotency_key: str = "") -> SettlementBody:
+        """Call a settlement back that is not signed yet."""
+        return await self._post(f"/v1/settlements/{settlement_id}/cancel", None, SettlementBody, idempotency_key)
+
+    async def add_settlement_rule(self, rule: AddRule) -> RuleBody:
+        """Put a rule into force, under all four checks."""
+        return await self._post("/v1/settlement-rules", rule, RuleBody)
+
+    async def settlement_rules(self) -> list[RuleBody]:
+        """Return the rules that are in force."""
+        return (await self._get("/v1/settlement-rules", None, RulesBody)).data
+
+    async def remove_settlement_rule(self, rule_id: str, *, idempotency_key: str = "") -> RuleBody:
+        """Take a rule out of force at once."""
+        return await self._post(f"/v1/settlement-rules/{rule_id}/remove", None, RuleBody, idempotency_key)
+
+    async def statements(self, query: StatementQuery) -> list[StatementBody]:
+        """Return the statements of a day, by asset."""
+        return (await self._get("/v1/statements", query, StatementsBody)).data
 
     async def validate_address(self, question: ValidateAddress) -> AddressBody:
         """Say whether an address can be paid."""

@@ -12,6 +12,8 @@ from tests.support.clock import ManualClock
 from tests.support.sealing import SEALER
 from tests.web.wm.platform import make_payouts, market, order_url
 
+from bitlinkpay.authorizations.factors import OneTimeCodes
+from bitlinkpay.authorizations.service import Checks
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.client.rest import RestClient
 from bitlinkpay.core.clock import SystemClock
@@ -31,6 +33,8 @@ from bitlinkpay.merchants.api_keys.signing import SignText, ed25519_signer, hmac
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import Merchant, MerchantState
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.settlements.rules.service import Rules
+from bitlinkpay.settlements.service import Settlements
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.wallets import service as wallets
 from bitlinkpay.web.api.build import Services, build_api
@@ -84,11 +88,17 @@ class Rest:
         payins = Payins(
             registry=registry, allocator=wallets.Allocator(database, ring), market=market, clock=SystemClock()
         )
+        payouts, business = make_payouts(registry, ring), SystemClock()
+        checks = Checks(database, OneTimeCodes(SEALER), mode=mode, wall=wall)
         services = Services(
             database=database,
             registry=registry,
             payins=payins,
-            payouts=make_payouts(registry, ring),
+            payouts=payouts,
+            settlements=Settlements(
+                database=database, registry=registry, payouts=payouts, checks=checks, clock=business
+            ),
+            rules=Rules(database, checks, business),
             mode=mode,
             urls=sandbox_policy(),
             order_url=order_url,

@@ -35,6 +35,26 @@ def spend(buckets: Buckets[str], rate: Rate, key: str = "a") -> int:
     return count
 
 
+def test_what_is_left_and_when_it_is_full_again_agree_with_what_is_let_in() -> None:
+    ticks, rate = Ticks(), Rate(per_minute=60, burst=5)
+    buckets = Buckets[str](ticks)
+    assert (buckets.left("a", rate), buckets.full_s("a")) == (5, 0)
+    for left in (4, 3, 2, 1, 0):
+        assert not buckets.wait_s("a", rate)
+        buckets.take("a", rate)
+        assert buckets.left("a", rate) == left
+        assert buckets.full_s("a") == 5 - left
+    assert buckets.wait_s("a", rate) == 1
+    for half_seconds in range(1, 13):
+        ticks.now += SECOND // 2
+        assert buckets.left("a", rate) == min(5, half_seconds // 2)
+        assert (buckets.left("a", rate) > 0) == (buckets.wait_s("a", rate) == 0)
+    assert buckets.full_s("a") == 0
+    buckets.take("a", rate)
+    buckets.take("a", rate)
+    assert buckets.left("b", rate) == 5
+
+
 def test_a_bucket_gives_its_burst_then_waits_and_refills_steadily() -> None:
     ticks, rate = Ticks(), Rate(per_minute=60, burst=5)
     buckets = Buckets[str](ticks)

@@ -9,6 +9,8 @@ from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins.service import Payins
 from bitlinkpay.payouts.service import Payouts
+from bitlinkpay.settlements.rules.service import Rules
+from bitlinkpay.settlements.service import Settlements
 from bitlinkpay.web.api.addresses import Addresses
 from bitlinkpay.web.api.app import ApiApp
 from bitlinkpay.web.api.books import Books
@@ -20,6 +22,8 @@ from bitlinkpay.web.api.openapi import document_of, encode_document
 from bitlinkpay.web.api.operations import Operation
 from bitlinkpay.web.api.orders import Orders
 from bitlinkpay.web.api.payouts import PayoutDesk
+from bitlinkpay.web.api.settlements import SettlementDesk
+from bitlinkpay.web.api.statements import Statements
 from bitlinkpay.web.wm.body import BodyLimits
 from bitlinkpay.web.wm.shapes import OrderUrl
 from bitlinkpay.webhooks.policy import UrlPolicy
@@ -40,6 +44,8 @@ class Services:
     registry: Registry
     payins: Payins
     payouts: Payouts
+    settlements: Settlements
+    rules: Rules
     mode: Mode
     urls: UrlPolicy
     order_url: OrderUrl
@@ -55,7 +61,9 @@ def operations_of(services: Services) -> Sequence[Operation]:
         *Orders(database, registry, services.payins, deeds, mode, services.urls, services.order_url).operations(),
         *PayoutDesk(database, registry, payouts, deeds, mode, services.urls).operations(),
         *Addresses(database, registry, payouts).operations(),
+        *SettlementDesk(database, registry, services.settlements, services.rules, deeds).operations(),
         *Books(database, registry).operations(),
+        *Statements(database, registry).operations(),
         *Callbacks(database, deeds, services.clock).operations(),
         *Events(database).operations(),
     ]

@@ -99,7 +99,7 @@ def asking(
     body: type[B],
     do: Callable[[Call, B], Awaitable[msgspec.Struct]],
 ) -> Operation:
-    """Return a POST that changes nothing: what is asked does not fit into a query, or should not stand in logs."""
+    """Return a POST without an idempotency key: it changes nothing, or its body holds what lets it happen once."""
 
     async def run(call: Call) -> Reply:
         query_as(call.query, Nothing)
@@ -110,7 +110,7 @@ def asking(
         "POST",
         path,
         summary,
-        frozenset(scopes | {Scope.READ}),
+        frozenset(scopes),
         answer,
         _OK,
         Nothing,
