@@ -1,5 +1,6 @@
 """Payment password, authenticator and devices: changed by who may, noted, told, sealed."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.sealing import SEALER
 from bitlinkpay.authorizations import onetime, setup, store
 from bitlinkpay.authorizations.factors import OneTimeCodes
 from bitlinkpay.authorizations.model import AnswerSpent, DeviceNotFound, WrongCode, WrongProof
+from bitlinkpay.authorizations.service import fingerprint
 from bitlinkpay.core.errors import Conflict, Invalid
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.core.sealing import Unsealable
@@ -143,3 +145,47 @@ async def test_another_merchants_device_cannot_be_confirmed_or_ended(database: D
                     )
                 )
     await person.authorize("1")
+
+
+async def test_two_who_confirm_at_once_leave_one_authenticator(person: Person) -> None:
+    new = await replace_authenticator(person)
+    step = onetime.step_of(person.wall.now())
+    done = await asyncio.gather(
+        *(confirm(person, onetime.code_at(new, step + off)) for off in (-1, 0, 1)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in done) == ["NoneType", "WrongCode", "WrongCode"]
+    async with person.database.reader() as tx:
+        live = await tx.fetchval(
+            "select count(*) from authenticators where confirmed_at is not null and ended_at is null"
+        )
+    assert live == 1
+
+
+async def test_two_who_ask_for_a_new_authenticator_at_once_leave_one_to_confirm(person: Person) -> None:
+    shown = await asyncio.gather(*(replace_authenticator(person) for _ in range(4)), return_exceptions=True)
+    keys = [key for key in shown if isinstance(key, bytes)]
+    assert keys
+    step, counted = onetime.step_of(person.wall.now()), 0
+    for key in keys:
+        try:
+            await confirm(person, onetime.code_at(key, step))
+        except WrongCode:
+            continue
+        counted += 1
+    assert counted == 1
+
+
+async def test_a_token_is_as_good_as_a_key(person: Person) -> None:
+    now = person.wall.now()
+    made = [
+        await person.database.unit(
+            lambda tx: setup.introduce_device(tx, person.merchant.merchant_id, "office", by="operator", now=now)
+        )
+        for _ in range(3)
+    ]
+    assert len({one.token for one in made}) == 3
+    assert all(len(one.token) >= 43 for one in made), "256 bits"
+    assert made[0].token not in repr(made[0])
+    async with person.database.reader() as tx:
+        assert await store.find_device(tx, person.merchant.merchant_id, fingerprint(made[0].token)) == made[0].device
+        assert await store.find_device(tx, person.merchant.merchant_id, fingerprint(made[0].token + "x")) is None

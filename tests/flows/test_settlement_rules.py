@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from tests.flows.conftest import Start
+from tests.flows.harness import REGISTRY
 from tests.flows.paying import Cashier
 from tests.flows.settling import HOME, USDT, Office, units
 from tests.support.clock import ManualClock
@@ -19,8 +20,8 @@ from bitlinkpay.payouts.model import AddressRefused
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
 from bitlinkpay.settlements import store
-from bitlinkpay.settlements.addresses.model import HomeNotFound, HomeOnHold
-from bitlinkpay.settlements.addresses.service import NewHome
+from bitlinkpay.settlements.addresses.model import BOUND, HomeNotFound, HomeOnHold
+from bitlinkpay.settlements.addresses.service import Homes, NewHome
 from bitlinkpay.settlements.automatic import MOST_TRIES, PAUSE, REST
 from bitlinkpay.settlements.rules.model import MOST_RULES, RuleNotFound, Terms, TooManyRules
 from bitlinkpay.settlements.rules.schedule import Cadence, Schedule
@@ -275,6 +276,28 @@ async def test_an_address_that_changes_while_the_network_is_asked_gets_nothing(f
     assert await office.automatic.carry_out() == 1
     assert await office.reasons() == ["address_on_hold"]
     assert await office.payouts_count() == 0
+
+
+async def test_a_run_follows_the_address_that_is_bound_when_its_money_is_reserved(funded: Office) -> None:
+    """Where addresses need not rest, the new one is usable at once; what was asked about the old one is thrown away."""
+    office = funded
+    await office.earn("200")
+    await office.rule(at_threshold("100"))
+    assert await office.automatic.trigger() == 1
+    hasty = Homes(office.world.database, REGISTRY, office.person.checks, office.world.clock, hold=timedelta(0))
+    prepare, new = office.payouts.prepare, NewHome(office.world.merchant, REGISTRY.networks["tron"], BOUND, OTHER, "")
+
+    async def prepare_slowly(wanted):
+        draft = await prepare(wanted)
+        await hasty.bind(new, office.shown())
+        return draft
+
+    office.payouts.prepare = prepare_slowly  # type: ignore[method-assign]
+    assert await office.automatic.carry_out() == 0
+    del office.payouts.prepare
+    await office.cashier.pass_time(PAUSE)
+    assert await office.automatic.carry_out() == 1
+    assert [one.outcome.target for one in await office.listed() if one.outcome] == [OTHER]
 
 
 # --- what does not fit

@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.flows.harness import REGISTRY, make_merchant
 from tests.support.clock import ManualClock
 
 from bitlinkpay.core.errors import Conflict, Problem, Unavailable
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.merchants.model import MerchantState
+from bitlinkpay.payouts.checks import fee_units
 from bitlinkpay.payouts.model import AddressRefused, AmountRefused, BalanceTooLow, NoLiquidity, PayoutsStopped
 from bitlinkpay.payouts.model import Terms as PayoutTerms
 from bitlinkpay.settlements.addresses.model import BOUND, HomeAddress
@@ -135,3 +139,45 @@ def test_a_refusal_ends_a_run_unless_time_may_heal_it(problem: Problem, expected
     found = skip_of(problem)
     assert (found.reason if found else None) is expected
     assert found is None or found.detail == problem.message
+
+
+# --- whatever the figures are
+
+amounts = st.integers(0, 10**24)
+fees = st.builds(PayoutTerms, fee_ppm=st.integers(0, 200_000), fee_flat_units=st.integers(0, 10**9))
+
+
+@given(amounts, fees, st.integers(0, 10**12), st.integers(0, 10**9), st.none() | st.integers(0, 10**9))
+def test_a_run_never_takes_more_than_there_is_nor_leaves_more_than_it_should(
+    available: int, terms: PayoutTerms, reserve: int, network_fee: int, most: int | None
+) -> None:
+    plan = replace(RULE.terms, reserve_units=reserve, fee_max_units=most)
+    case = replace(CASE, rule=replace(RULE, terms=plan), payout_terms=terms, available_units=available)
+    found = settle(case, network_fee_units=network_fee)
+    if isinstance(found, Skip):
+        assert found.reason in {Reason.BELOW_MINIMUM, Reason.FEE_TOO_HIGH}
+        assert (found.reason is Reason.FEE_TOO_HIGH) <= (most is not None)
+        return
+    taken = found.units + found.charged_units
+    assert available - reserve - 1 <= taken <= available - reserve
+    assert found.units >= max(1, ASSET.minimum_units)
+    assert found.fee_units == fee_units(found.units, terms)
+    assert most is None or found.charged_units <= most
+
+
+@given(amounts, st.integers(1, 10**24))
+def test_a_threshold_is_reached_or_it_is_not(available: int, threshold: int) -> None:
+    terms = Terms(threshold_units=threshold)
+    case = replace(CASE, rule=replace(RULE, terms=terms), available_units=available)
+    found = find_obstacle(case, NOW)
+    if available < threshold:
+        assert found is not None
+        assert found.reason is Reason.BELOW_THRESHOLD
+    else:
+        assert found is None or found.reason is Reason.BELOW_MINIMUM
+
+
+@pytest.mark.parametrize("wanted", list(Reason))
+def test_every_reason_is_explained_to_the_operator(wanted: Reason) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert f"`{wanted}`" in page.split("## Settlement", 1)[1].split("\n## ", 1)[0]

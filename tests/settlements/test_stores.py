@@ -15,9 +15,13 @@ from tests.support.clock import ManualClock
 from bitlinkpay.core.ids import MerchantId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
+from bitlinkpay.ledger import accounts
+from bitlinkpay.ledger import service as ledger
+from bitlinkpay.ledger.model import LedgerEvent, Move, Posting
 from bitlinkpay.settlements import store
 from bitlinkpay.settlements.addresses import store as addresses
 from bitlinkpay.settlements.addresses.model import BOUND, HomeAddress
+from bitlinkpay.settlements.automatic import REST
 from bitlinkpay.settlements.model import Cause, Settlement, SettlementEvent, SettlementId, SettlementState
 from bitlinkpay.settlements.rules import store as rules
 from bitlinkpay.settlements.rules.model import Rule, Terms
@@ -120,6 +124,48 @@ async def test_the_next_trigger_moves_a_rule_out_of_the_way(database: Database, 
         assert await rules.claim_due(tx, NOW + timedelta(days=7), 10) == [
             replace(stored, next_due_at=NOW + timedelta(days=7))
         ]
+
+
+class Late:
+    """A transaction whose first statement saw the moment before another worker was done, as one that began earlier would."""
+
+    def __init__(self, tx: Tx, seen: list[dict[str, UUID]]) -> None:
+        self._tx = tx
+        self._seen = seen
+
+    async def fetch(self, query: str, *args: object):
+        if self._seen:
+            seen, self._seen = self._seen, []
+            return seen
+        return await self._tx.fetch(query, *args)
+
+
+async def test_SET_01_who_comes_late_looks_again_before_it_triggers(database: Database, rule, person: Person) -> None:
+    """The other worker triggered the threshold, the run came to nothing and rests: the lock alone would not tell."""
+    stored = rule(Terms(threshold_units=1))
+    await add(database, stored)
+    moves = (Move(accounts.hot_custody("w"), accounts.EQUITY, 5), Move(accounts.EQUITY, _available(stored), 5))
+    opening = Posting("opening", LedgerEvent.UNASSIGNED_ACCEPTED, stored.asset, moves, stored.merchant_id, NOW)
+    async with database.transaction() as tx:
+        await ledger.post_all(tx, [opening])
+    seen = [{"rule_id": stored.rule_id}]
+    async with database.transaction() as tx:
+        ((fired, trigger),) = await rules.claim_reached(Late(tx, list(seen)), NOW - REST, 10)  # type: ignore[arg-type]
+        assert fired == stored
+    run = run_of(stored, trigger, cause=Cause.THRESHOLD)
+    await add(database, run)
+    for after in (None, skipped(run)):
+        async with database.transaction() as tx:
+            if after is not None:
+                await store.save(tx, after, NOW)
+            assert await rules.claim_reached(Late(tx, list(seen)), NOW - REST, 10) == []  # type: ignore[arg-type]
+    async with database.transaction() as tx:
+        ((_, again),) = await rules.claim_reached(Late(tx, list(seen)), NOW, 10)  # type: ignore[arg-type]
+    assert (trigger, again) == ("1.0", "1.1")
+
+
+def _available(rule: Rule) -> str:
+    return accounts.available(rule.merchant_id)
 
 
 async def test_a_merchants_rules_are_added_one_after_the_other(database: Database, rule) -> None:

@@ -79,7 +79,7 @@ async def _one_time(platform: Platform, given: argparse.Namespace) -> object:
         await setup.confirm_authenticator(tx, sealer, merchant.merchant_id, given.confirm, by=by, now=now)
         return {"state": "confirmed"}
 
-    return await platform.database.unit(work)
+    return await platform.database.unit(work, races=("authenticators_one_pending",))
 
 
 async def _devices(platform: Platform, given: argparse.Namespace) -> object:
