@@ -84,20 +84,23 @@ async def test_BTC_01_a_payment_that_is_replaced_goes_away_from_the_page_again(w
 
 async def test_seen_in_time_it_is_paid_by_a_block_that_comes_late_and_the_order_waits_for_it(world):
     punctual, absent = await world.open_order(BTC, "0.01"), await world.open_order(BTC, "0.02")
+    short = await world.open_order(BTC, "0.03")
     await look(world, LIFE - timedelta(minutes=1))
     await world.send(punctual)
+    await world.send(short, short.units - 1)
     await look(world)
     late = timedelta(minutes=45)  # well beyond the grace of 20 minutes
     await look(world, LIFE + late)
     await world.mine_blocks(txs=[])
     await look(world, timedelta(minutes=30))
     await world.mine_blocks(txs=[])
-    assert await world.state(absent) == "expired"
+    assert await world.state(absent) == await world.state(short) == "expired", "no payment may still complete them"
     assert await world.state(punctual) == "created", "its payment may still come in time"
     assert await situation(world, punctual) is Situation.SIGHTED
     await world.mine_blocks(3)
     assert await world.is_paid(punctual)
     assert world.inbox.statuses(punctual) == [8], "never told that it has expired"
+    assert await world.states(short) == [("unassigned", "short")], "it was in time all the same"
 
 
 async def test_a_payment_that_nobody_mines_for_hours_is_no_option_on_the_rate(world):

@@ -332,8 +332,8 @@ async def lock_expiring(tx: Tx, network: str, *, read_to: datetime, grace: timed
         select * from payins
         where network = $1 and state = 'created' and expires_at < $2 and not exists (
             select from unconfirmed u
-            where u.payin_id = payins.payin_id and u.asset = payins.asset and u.first_seen_at >= $4
-                and u.first_seen_at <= payins.expires_at + $5::interval
+            where u.payin_id = payins.payin_id and u.asset = payins.asset and u.units >= payins.units
+                and u.first_seen_at >= $4 and u.first_seen_at <= payins.expires_at + $5::interval
                 and (u.gone_at is null or u.gone_at > $6))
         order by payin_id limit $3 for update skip locked
         """,
