@@ -1,5 +1,7 @@
 """An order and its money on the command line: order, sandbox, balance, unassigned, webhook, ledger, chains."""
 
+import getpass
+
 import pytest
 from tests.cli.deployment import ASSET, NETWORK, Deployment, DownInbox, EveryAddress
 from tests.cli.test_money_out import TARGET
@@ -115,7 +117,8 @@ def test_odd_money_is_listed_and_accepted_as_payment(shop):
     assert shop.json("unassigned", "list", "--merchant", "Corner Shop") == [found]
     decided = shop.json("unassigned", "accept", found["id"])
     assert (decided.keys(), decided["id"]) == (PUT_ASIDE, found["id"])
-    assert shop.json("order", "show", "order-1")["state"] == "paid"
+    shown = shop.json("order", "show", "order-1")
+    assert (shown["state"], shown["history"][-1]["cause"]) == ("paid", f"{getpass.getuser()}: {found['txid']}")
     assert shop.json("unassigned", "list") == []
     shop.refusal("unassigned", "accept", found["id"])
     assert shop.json("ledger", "check")["ok"]

@@ -13,6 +13,13 @@ from bitlinkpay.payins.model import wm_status
 from bitlinkpay.sandbox.model import Fork
 
 
+class Everybody(set):
+    """A list that every payer is on."""
+
+    def __contains__(self, address: object) -> bool:
+        return True
+
+
 async def odd(world: World, kind: str, asset_id: str = "usdt-tron") -> tuple[object, DepositId]:
     """Return an order and its odd money of a kind."""
     order = await world.open_order(asset_id, "0.5")
@@ -209,6 +216,37 @@ async def test_a_decision_is_written_into_the_history(world: World):
     )
     assert [row[1] for row in events] == ["seen", "finalized", "passed", "put_aside", "credited"]
     assert [row[0] for row in events] == list(range(1, 6))
+
+
+@pytest.mark.parametrize("decision", ["accept", "credit", "release"])
+async def test_a_decision_names_who_made_it(world: World, decision: str):
+    now = world.clock.now()
+    if decision == "release":
+        world.lists.listed = Everybody()
+        order = await world.open_order()
+        await world.pay_and_finalize(order)
+        deposit_id = (await world.deposits(order))[0].deposit_id
+    else:
+        order, deposit_id = await odd(world, "short")
+    decide = {
+        "accept": lambda tx: settling.accept(tx, world.registry, deposit_id, now, by="mia"),
+        "credit": lambda tx: settling.credit(tx, deposit_id, fee_ppm=0, now=now, by="mia"),
+        "release": lambda tx: settling.release(tx, deposit_id, now, by="mia"),
+    }[decision]
+    await world.database.unit(decide)
+    of_money = "select cause from deposit_events where deposit_id = $1 order by seq desc limit 1"
+    assert await world.rows(of_money, deposit_id) == [("mia",)]
+    if decision == "accept":
+        of_order = "select cause from payin_events where payin_id = $1 order by seq desc limit 1"
+        (deposit,) = await world.deposits(order)
+        assert await world.rows(of_order, order.payin_id) == [(f"mia: {deposit.txid}",)]
+
+
+async def test_what_a_rule_decides_names_nobody(world: World):
+    order = await world.open_order()
+    txid = await world.pay_and_finalize(order)
+    last = "select event, cause from payin_events where payin_id = $1 order by seq desc limit 1"
+    assert await world.rows(last, order.payin_id) == [("completed", txid)]
 
 
 async def test_LED_07_a_decision_that_fails_at_the_end_leaves_everything_as_it_was(world: World):

@@ -81,9 +81,9 @@ async def _apply(tx: Tx, platform: Platform, given: argparse.Namespace, deposit_
     now = platform.clock.now()
     match given.action:
         case "accept":
-            await settling.accept(tx, platform.registry, deposit_id, now)
+            await settling.accept(tx, platform.registry, deposit_id, now, by=getpass.getuser())
         case "release":
-            await settling.release(tx, deposit_id, now)
+            await settling.release(tx, deposit_id, now, by=getpass.getuser())
         case "assign":
             await _assign(tx, platform, given, deposit_id)
         case _:
@@ -107,7 +107,7 @@ async def _credit(tx: Tx, deposit_id: DepositId, now: datetime) -> None:
     if found.merchant_id is None:
         raise Conflict("nobody knows yet whose money this is: say so first, with `bitlinkpay unassigned assign`")
     merchant = await merchants.get(tx, found.merchant_id)
-    await settling.credit(tx, deposit_id, fee_ppm=merchant.fee_ppm, now=now)
+    await settling.credit(tx, deposit_id, fee_ppm=merchant.fee_ppm, now=now, by=getpass.getuser())
 
 
 def _row(platform: Platform, deposit: Deposit) -> dict[str, object]:

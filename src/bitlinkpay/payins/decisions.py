@@ -119,11 +119,14 @@ def decide(batch: Batch, registry: Registry, deposit: Deposit) -> None:
         batch.parts[payin.payin_id].append(aside)
 
 
-def complete(batch: Batch, payin: Payin, parts: Sequence[Deposit], event: PayinEvent) -> None:
-    """Credit `parts` and let the order be paid by them and by what still stands of an earlier payment."""
+def complete(batch: Batch, payin: Payin, parts: Sequence[Deposit], event: PayinEvent, *, by: str = "") -> None:
+    """Credit `parts` and let the order be paid by them and by what still stands of an earlier payment.
+
+    `by` is the person who decided so, "" where a rule did; both histories name them.
+    """
     last = parts[-1]
     fees = _fees(parts, payin.fee_ppm)
-    _credit_parts(batch, parts, fees)
+    _credit_parts(batch, parts, fees, by)
     kept = [part for part in batch.parts.get(payin.payin_id, ()) if part.state is DepositState.CREDITED]
     unlabels = _settled_labels(payin, parts, event)
     after = replace(
@@ -144,7 +147,7 @@ def complete(batch: Batch, payin: Payin, parts: Sequence[Deposit], event: PayinE
         accepted_units=after.accepted_units,
         fee_units=after.fee_units,
         deposit_id=last.deposit_id,
-        cause=last.txid,
+        cause=f"{by}: {last.txid}" if by else last.txid,
     )
     batch.change(after, change)
     batch.parts.pop(payin.payin_id, None)
@@ -174,11 +177,11 @@ def _fees(parts: Sequence[Deposit], fee_ppm: int) -> list[int]:
     return [after - before for before, after in pairwise(shares)]
 
 
-def _credit_parts(batch: Batch, parts: Sequence[Deposit], fees: Sequence[int]) -> None:
+def _credit_parts(batch: Batch, parts: Sequence[Deposit], fees: Sequence[int], by: str) -> None:
     for part, fee in zip(parts, fees, strict=True):
         way = Way.ACCEPT if part.state is DepositState.UNASSIGNED else Way.CREDIT
         batch.moves.append(_money(batch, way, part, fee))
-        _move(batch, part, DepositEvent.CREDITED, label="", fee_units=fee)
+        _move(batch, part, DepositEvent.CREDITED, label="", fee_units=fee, cause=by)
 
 
 def _settled_labels(payin: Payin, parts: Sequence[Deposit], event: PayinEvent) -> frozenset[Label]:

@@ -86,8 +86,10 @@ async def write(tx: Tx, registry: Registry, batch: Batch, now: datetime) -> None
     await announce(tx, registry, batch.outcomes, now)
 
 
-async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetime) -> Payin:
+async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetime, *, by: str = "operator") -> Payin:
     """Accept unassigned money as the payment of its order: the order becomes paid, its callback goes out.
+
+    `by` is who decided so, for both histories.
 
     Raises:
         NotFound: no such unassigned money.
@@ -100,13 +102,15 @@ async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetim
     if not PAYIN.allows(payin.state, PayinEvent.ACCEPTED) and not payin.has_lost_payment:
         raise Conflict(f"the order is {payin.state} already; credit the money to the balance instead")
     batch = await begin(tx, payins)
-    complete(batch, payin, [deposit], PayinEvent.ACCEPTED)
+    complete(batch, payin, [deposit], PayinEvent.ACCEPTED, by=by)
     await write(tx, registry, batch, now)
     return batch.payins[payin.payin_id]
 
 
-async def credit(tx: Tx, deposit_id: DepositId, *, fee_ppm: int, now: datetime) -> Deposit:
+async def credit(tx: Tx, deposit_id: DepositId, *, fee_ppm: int, now: datetime, by: str = "operator") -> Deposit:
     """Credit unassigned money to its merchant's balance, less the deposit fee; the order stays as it is.
+
+    `by` is who decided so, for the history.
 
     Raises:
         NotFound: no such unassigned money.
@@ -118,14 +122,16 @@ async def credit(tx: Tx, deposit_id: DepositId, *, fee_ppm: int, now: datetime) 
     fee = share_down(deposit.units, fee_ppm)
     event = DepositEvent.CREDITED
     after = DEPOSIT.next(deposit.state, event)
-    change = DepositChange(deposit.deposit_id, event, deposit.state, after, deposit.label, fee, "operator")
+    change = DepositChange(deposit.deposit_id, event, deposit.state, after, deposit.label, fee, by)
     await changes_store.save(tx, [change], now)
     await books.post(tx, [], [books.Money(books.Way.ACCEPT, deposit, fee)], now)
     return replace(deposit, state=after, fee_units=fee)
 
 
-async def release(tx: Tx, deposit_id: DepositId, now: datetime) -> Deposit:
+async def release(tx: Tx, deposit_id: DepositId, now: datetime, *, by: str = "operator") -> Deposit:
     """Let quarantined money go on to unassigned, where it can be accepted or credited.
+
+    `by` is who decided so, for the history.
 
     Raises:
         NotFound: no such quarantined money.
@@ -137,7 +143,7 @@ async def release(tx: Tx, deposit_id: DepositId, now: datetime) -> Deposit:
     event = DepositEvent.RELEASED
     after = DEPOSIT.next(deposit.state, event)
     label = deposit.label or (Label.QUARANTINED if deposit.payin_id else "")
-    change = DepositChange(deposit.deposit_id, event, deposit.state, after, label, cause="operator")
+    change = DepositChange(deposit.deposit_id, event, deposit.state, after, label, cause=by)
     await changes_store.save(tx, [change], now)
     if deposit.merchant_id is not None:
         await books.post(tx, [], [books.Money(books.Way.RELEASE, deposit)], now)
