@@ -82,7 +82,7 @@ def test_the_postings_are_one_a_row() -> None:
     "name",
     ['=HYPERLINK("http://x","y")', "+1", "-1+2", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff201"],
 )  # fmt: skip
-def test_no_name_becomes_a_formula(name: str) -> None:
+def test_SET_09_no_name_becomes_a_formula(name: str) -> None:
     """OWASP, CSV Injection: what a spreadsheet would run is written as text."""
     found = rows(export.statements_csv([STATEMENT], REGISTRY.assets, name))
     assert {row["merchant"] for row in found} == {f"'{name}"}
