@@ -85,7 +85,7 @@ async def test_the_same_request_again_is_the_same_settlement(office: Office) -> 
     assert await office.payouts_count() == 2
 
 
-async def test_a_hundred_clicks_are_one_settlement(office: Office) -> None:
+async def test_many_clicks_are_one_settlement(office: Office) -> None:
     await office.earn("100")
     await office.fund()
     ask, shown = office.ask("20"), office.shown()
