@@ -17,6 +17,7 @@ from bitlinkpay.ledger.service import post_all
 from bitlinkpay.reconciliation import resolving
 from bitlinkpay.reconciliation.differences import store as differences
 from bitlinkpay.reconciliation.model import (
+    DRIFT_UNITS,
     Difference,
     DifferenceNotFound,
     DifferenceState,
@@ -189,6 +190,46 @@ async def test_money_that_came_unseen_is_explained_and_stops_nobody(auditor: Aud
     assert (found.state, found.is_explained) == (DifferenceState.OPEN, True)
     assert [(one.txid, one.units) for one in found.evidence] == [(txid, 12345)]
     assert await auditor.stopped() == []
+
+
+async def change(auditor: Auditor, asset_id: str, units: int) -> None:
+    """Let the chain show more, or less, at the hot wallet, without a transfer of anybody."""
+    auditor.world.is_simulated = False
+    target = auditor.cashier.hot(auditor.world.registry.assets[asset_id].network).address
+    async with auditor.world.database.transaction() as tx:
+        words = "update sim_transfers set units = units + $3 where asset = $1 and target = $2"
+        await tx.execute(words, asset_id, target, units)
+
+
+@pytest.mark.parametrize(("units", "account"), [(7, "equity"), (-7, "expense:gas")])
+async def test_what_messages_bring_and_cost_a_ton_wallet_is_booked_and_stops_nobody(
+    auditor: Auditor, units: int, account: str
+) -> None:
+    """Each notice of a jetton brings a few coins, each message costs some: nobody's transfer, and nobody's theft."""
+    world = auditor.world
+    await auditor.cashier.fund("ton-ton", "50")
+    before = await world.account(account, "ton-ton")
+    await change(auditor, "ton-ton", units)
+    await auditor.look_twice("ton")
+    (found,) = await auditor.found()
+    assert found.state is DifferenceState.RESOLVED
+    assert await world.account(account, "ton-ton") == before + 7
+    assert await auditor.stopped() == []
+    await auditor.look_twice("ton")
+    assert len(await auditor.found()) == 1
+    await world.check()
+
+
+@pytest.mark.parametrize(("asset_id", "units"), [("ton-ton", -DRIFT_UNITS - 1), ("usdt-ton", -7), ("usdt-ton", 7)])
+async def test_beyond_that_and_for_jettons_a_difference_on_ton_counts_like_any_other(
+    auditor: Auditor, asset_id: str, units: int
+) -> None:
+    await auditor.cashier.fund(asset_id, "50")
+    await change(auditor, asset_id, units)
+    await auditor.look_twice("ton")
+    (found,) = await auditor.found()
+    assert (found.state, found.sight.difference_units) == (DifferenceState.OPEN, units)
+    assert await auditor.stopped() == [asset_id]
 
 
 # --- what a person decides ---------------------------------------------------------------------------------------------

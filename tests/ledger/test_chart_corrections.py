@@ -52,3 +52,13 @@ async def test_no_more_is_written_off_than_the_books_hold(database: Database, un
     async with database.transaction() as tx:
         (refused,) = await post(tx, [lost])
     assert isinstance(refused, InsufficientBalance)
+
+
+async def test_what_a_wallet_pays_for_messages_is_gas(database: Database) -> None:
+    hot = accounts.hot_custody("0:1")
+    same = {"asset": "ton-ton", "happened_at": AT}
+    async with database.transaction() as tx:
+        await post_all(tx, [chart_corrections.surplus_found(new_uuid7(), account=hot, units=50, **same)])
+        await post_all(tx, [chart_corrections.upkeep_spent(new_uuid7(), parts=[(hot, 20)], **same)])
+        assert [await balance(tx, name, "ton-ton") for name in (hot, accounts.GAS)] == [30, 20]
+    assert await broken(database) == set()

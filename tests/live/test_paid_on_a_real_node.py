@@ -185,3 +185,7 @@ async def test_an_endpoint_that_is_down_hears_of_it_later(world):
     (callback,) = await live.callback("down-1")
     assert callback["status"] == 8
     assert (await live.shown("down-1"))["callbacks"][0]["attempts"] >= 2
+
+
+async def test_books_and_chain_agree_to_the_unit_in_the_end(world) -> None:
+    await world.live.chain_agrees()

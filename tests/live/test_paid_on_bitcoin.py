@@ -164,3 +164,7 @@ async def test_an_operator_sees_the_endpoint_and_nobody_its_password(world: Worl
     for secret in (PASSWORD, "p%40ss"):
         assert secret not in str(status)
         assert secret not in log
+
+
+async def test_books_and_chain_agree_to_the_unit_in_the_end(world) -> None:
+    await world.live.chain_agrees()

@@ -228,3 +228,25 @@ async def test_a_restart_in_the_middle_and_a_second_look_find_nothing_twice(worl
     assert [d["state"] for d in (await live.shown("restart-1"))["deposits"]] == ["credited"]
     assert len([got for got in live.receiver.got if got["source_id"] == "restart-1"]) == 1
     await live.books_hold()
+
+
+async def test_SOL_15_what_the_issuer_has_frozen_is_the_one_difference_between_books_and_chain(world):
+    """It stands there and can never be paid out: missing, until a person has decided about it."""
+    live = world.live
+    await world.network.mine()
+    await world.network.finalize()
+
+    async def look() -> list[dict]:
+        await live.command("reconcile", "run", code=1)
+        await world.network.mine()
+        await world.network.finalize()
+        return await live.command("reconcile", "show", code=1)
+
+    (found,) = await eventually(look, lambda rows: [row["state"] for row in rows] == ["open"])
+    assert (found["asset"], found["place"], found["chain"]) == ("usdt-solana", await world.address("frozen-1"), "0")
+    (stop,) = await live.command("payout", "stops")
+    assert (stop["subject"], found["id"] in stop["reason"]) == ("usdt-solana", True)
+    await live.command("reconcile", "resolve", found["id"], "--reason", "frozen by the issuer", "--book")
+    assert await live.command("payout", "stops") == []
+    await live.books_hold()
+    await live.chain_agrees()

@@ -201,3 +201,7 @@ async def test_a_worker_that_is_killed_again_and_again_finds_each_payment_once(w
         seen = await live.until(name, state="paid")
         assert [d["state"] for d in seen["deposits"]] == ["credited"]
     await live.books_hold()
+
+
+async def test_books_and_chain_agree_to_the_unit_in_the_end(world) -> None:
+    await world.live.chain_agrees()

@@ -112,3 +112,7 @@ async def test_an_operator_sees_each_endpoint(world) -> None:
     statuses = await world.live.command("chains", "status")
     shown = str(statuses)
     assert all(url in shown for url in world.net.urls)
+
+
+async def test_books_and_chain_agree_to_the_unit_in_the_end(world) -> None:
+    await world.live.chain_agrees()

@@ -201,3 +201,7 @@ async def test_PAY_01_killed_in_the_middle_of_a_send_it_is_still_one_payment(wor
     await world.node.mine(5)
     assert await world.held(target) == 3_000_000
     await world.live.books_hold()
+
+
+async def test_books_and_chain_agree_to_the_unit_in_the_end(world) -> None:
+    await world.live.chain_agrees()

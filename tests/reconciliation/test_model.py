@@ -11,6 +11,7 @@ from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.reconciliation.model import (
     COLD,
     DIFFERENCE,
+    DRIFT_GAIN,
     LIVING,
     Books,
     Difference,
@@ -77,6 +78,24 @@ def test_a_difference_counts_when_a_later_look_finds_it_no_better(
     found: Difference | None, sight: Sight, event: DifferenceEvent | None
 ) -> None:
     assert judge(found, sight) is event
+
+
+@pytest.mark.parametrize(
+    ("units", "event"),
+    [
+        (-5, DifferenceEvent.DRIFTED),
+        (-6, DifferenceEvent.CONFIRMED),
+        (5 * DRIFT_GAIN, DifferenceEvent.DRIFTED),
+        (5 * DRIFT_GAIN + 1, DifferenceEvent.CONFIRMED),
+    ],
+)
+def test_what_messages_bring_and_cost_is_taken_in_within_bounds(units: int, event: DifferenceEvent) -> None:
+    sight = replace(SIGHT, chain_units=SIGHT.books_units + units)
+    found = replace(SUSPECTED, sight=sight)
+    assert judge(found, replace(sight, height=101), drift_units=5) is event
+    assert judge(found, sight, drift_units=5) is None
+    assert judge(replace(found, state=DifferenceState.OPEN), replace(sight, height=101), drift_units=5) is None
+    assert judge(found, replace(sight, height=101)) is DifferenceEvent.CONFIRMED
 
 
 @pytest.mark.parametrize("state", [state for state in DifferenceState if state not in LIVING])

@@ -166,14 +166,14 @@ class Live:
         ready = await asyncio.to_thread(lambda: any(line.strip() == "ready" for line in self.server.stdout))
         assert ready, (self.folder / "serve.log").read_text()[-3000:]
 
-    async def command(self, *words: str) -> object:
-        """Run a `bitlinkpay` command with --json and return what it printed."""
+    async def command(self, *words: str, code: int = 0) -> object:
+        """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bitlinkpay.cli.main", *words, "--json", "--data-dir", str(self.folder),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
-        assert process.returncode == 0, f"bitlinkpay {' '.join(words)}: {err.decode()}"
+        assert process.returncode == code, f"bitlinkpay {' '.join(words)}: {err.decode()}{out.decode()}"
         return json.loads(out)
 
     def client(self) -> WmClient:
@@ -220,6 +220,15 @@ class Live:
     async def books_hold(self) -> None:
         books = await self.command("ledger", "check")
         assert books["ok"], [check for check in books["checks"] if not check["ok"]]
+
+    async def chain_agrees(self) -> None:
+        """Wait until reconciliation finds every place of ours on every network as the books have it, to the unit."""
+
+        async def compare() -> object:
+            return await self.command("reconcile", "run")  # exit code 1 where anything differs or cannot be read
+
+        await eventually(compare, lambda rows: rows and not any(row["moving"] for row in rows))
+        assert await self.command("payout", "stops") == []
 
     def pids(self) -> Mapping[str, int]:
         """Pids of the deployment's processes by name."""

@@ -1,4 +1,4 @@
-"""The chart's last part: what a person books so that the books say what the chain says. A difference is booked once."""
+"""The chart's last part: what is booked so that the books say what the chain says. A difference is booked once."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -44,6 +44,27 @@ def shortage_written_off(
         event=LedgerEvent.SHORTAGE_WRITTEN_OFF,
         asset=asset,
         moves=tuple(Move(accounts.LOSS, account, units) for account, units in parts),
+        merchant_id=None,
+        happened_at=happened_at,
+    )
+
+
+def upkeep_spent(
+    difference_id: UUID, *, asset: str, parts: Sequence[tuple[str, int]], happened_at: datetime
+) -> Posting:
+    """A wallet paid for what it got and for its place on the chain, by no transaction of ours (TON): that is gas.
+
+    Args:
+        difference_id: what reconciliation found.
+        asset: the network's own coin.
+        parts: custody accounts of the place, with how much each of them lacks.
+        happened_at: business time.
+    """
+    return Posting(
+        key=_key(difference_id),
+        event=LedgerEvent.UPKEEP_SPENT,
+        asset=asset,
+        moves=tuple(Move(accounts.GAS, account, units) for account, units in parts),
         merchant_id=None,
         happened_at=happened_at,
     )

@@ -44,6 +44,7 @@ class LedgerEvent(StrEnum):
     UNATTRIBUTED_FUNDED = "unattributed_funded"
     SURPLUS_FOUND = "surplus_found"
     SHORTAGE_WRITTEN_OFF = "shortage_written_off"
+    UPKEEP_SPENT = "upkeep_spent"
 
 
 @dataclass(frozen=True, slots=True)

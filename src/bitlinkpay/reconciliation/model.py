@@ -18,6 +18,14 @@ from bitlinkpay.core.fsm import Machine
 from bitlinkpay.ledger import accounts
 
 COLD: Final = "cold"
+DRIFT_UNITS: Final = 100_000_000
+"""0.1 TON. A TON wallet pays for every message that it gets and for its place on the chain, out of its balance, a
+fraction of a cent each (docs.ton.org, "Fees"). The notice of a jetton that arrives brings coins of its own, up to some
+hundredths of one.
+"""
+
+DRIFT_GAIN: Final = 100
+"""How many times more of them may have come than gone between two looks: notices are larger than fees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class DifferenceEvent(StrEnum):
 
     CHANGED = "changed"
     CONFIRMED = "confirmed"
+    DRIFTED = "drifted"  # confirmed, and of a kind that messages bring and cost: the books take it in by themselves
     AGREED = "agreed"
     LOOKED_AT = "looked_at"  # a person knows why it was there and is not any more
     BOOKED = "booked"  # a person took it into the books
@@ -133,6 +142,7 @@ DIFFERENCE: Final = Machine[DifferenceState, DifferenceEvent](
         {
             (_S.SUSPECTED, _E.CHANGED): _S.SUSPECTED,
             (_S.SUSPECTED, _E.CONFIRMED): _S.OPEN,
+            (_S.SUSPECTED, _E.DRIFTED): _S.RESOLVED,
             (_S.SUSPECTED, _E.AGREED): _S.PASSED,
             (_S.OPEN, _E.CHANGED): _S.OPEN,
             (_S.OPEN, _E.AGREED): _S.AGREED,
@@ -189,14 +199,21 @@ class NothingToResolve(Conflict):
         super().__init__(f"the difference is {state}; only one that is open or agreed waits for a person")
 
 
-def judge(found: Difference | None, sight: Sight) -> DifferenceEvent | None:
-    """Return what a look means for a living difference of its place; None where it means nothing new."""
+def judge(found: Difference | None, sight: Sight, *, drift_units: int = 0) -> DifferenceEvent | None:
+    """Return what a look means for a living difference of its place; None where it means nothing new.
+
+    Args:
+        found: the difference, if any.
+        sight: the look.
+        drift_units: how much may be missing of a coin that messages bring and cost (see `DRIFT_UNITS`); 0 for others.
+    """
     if found is None or found.state not in LIVING:
         return None
     if sight.difference_units == 0:
         return DifferenceEvent.AGREED
     if found.state is DifferenceState.SUSPECTED and sight.height > found.sight.height and _is_no_better(found, sight):
-        return DifferenceEvent.CONFIRMED
+        is_drift = -drift_units <= sight.difference_units <= drift_units * DRIFT_GAIN
+        return DifferenceEvent.DRIFTED if is_drift else DifferenceEvent.CONFIRMED
     return DifferenceEvent.CHANGED if sight.difference_units != found.sight.difference_units else None
 
 

@@ -4,33 +4,20 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from bitlinkpay.core.errors import Conflict
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.ledger import chart_corrections as chart
 from bitlinkpay.ledger import service as ledger
-from bitlinkpay.ledger.model import Posting
+from bitlinkpay.reconciliation.booking import posting_of
 from bitlinkpay.reconciliation.differences import store
 from bitlinkpay.reconciliation.model import (
-    COLD,
     Difference,
     DifferenceEvent,
     DifferenceState,
     NothingToResolve,
-    Place,
     StillThere,
 )
 from bitlinkpay.reconciliation.service import stop_reason
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope
-
-
-class BooksHoldLess(Conflict):
-    """The books have changed since: there is less at the place than is missing."""
-
-    code = "reconciliation.books_hold_less"
-
-    def __init__(self) -> None:
-        super().__init__("the books hold less there by now than is missing; let `bitlinkpay reconcile run` look again")
 
 
 async def look_at(tx: Tx, difference_id: UUID, *, reason: str, by: str, now: datetime) -> Difference:
@@ -58,7 +45,7 @@ async def book(tx: Tx, difference_id: UUID, *, reason: str, by: str, now: dateti
     found = await store.lock(tx, difference_id)
     if found.state is not DifferenceState.OPEN:
         raise NothingToResolve(found.state)
-    posting = await _posting(tx, found, now)
+    posting = await posting_of(tx, found, found.sight, DifferenceEvent.BOOKED, now)
     ended = await _end(tx, found, DifferenceEvent.BOOKED, cause=f"{by}: {reason}", now=now)
     await ledger.post_all(tx, [posting])
     return ended
@@ -79,29 +66,6 @@ async def _end(tx: Tx, found: Difference, event: DifferenceEvent, *, cause: str,
     )
     await _lift(tx, found)
     return replace(found, state=after)
-
-
-async def _posting(tx: Tx, found: Difference, now: datetime) -> Posting:
-    sight = found.sight
-    place = Place(sight.place, () if sight.place == COLD else (sight.place,))
-    held = await ledger.lock(tx, [(account, sight.asset) for account in place.accounts])
-    if sight.difference_units > 0:
-        opened = [account for account in place.accounts if (account, sight.asset) in held]
-        return chart.surplus_found(
-            found.difference_id,
-            asset=sight.asset,
-            account=(opened or place.accounts)[0],
-            units=sight.difference_units,
-            happened_at=now,
-        )
-    missing, parts = -sight.difference_units, list[tuple[str, int]]()
-    for account in place.accounts:
-        taken = min(missing, held.get((account, sight.asset), 0))
-        missing -= taken
-        parts += [(account, taken)] if taken else []
-    if missing:
-        raise BooksHoldLess
-    return chart.shortage_written_off(found.difference_id, asset=sight.asset, parts=parts, happened_at=now)
 
 
 async def _lift(tx: Tx, found: Difference) -> None:

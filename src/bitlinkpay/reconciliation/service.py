@@ -13,10 +13,13 @@ from bitlinkpay.core.ids import show_id
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.journal import store as journal
+from bitlinkpay.ledger import service as ledger
 from bitlinkpay.reconciliation import store
+from bitlinkpay.reconciliation.booking import posting_of
 from bitlinkpay.reconciliation.differences import store as differences
 from bitlinkpay.reconciliation.model import (
     COLD,
+    DRIFT_UNITS,
     Books,
     Difference,
     DifferenceEvent,
@@ -220,7 +223,7 @@ class Reconciler:
         turns: list[_Turn] = []
         for sight in sights:
             doubt = look.doubts.get(sight.place)
-            event = judge(doubt, sight)
+            event = judge(doubt, sight, drift_units=self._drift(asset))
             if doubt is None or event is None:
                 continue
             evidence: Sequence[Evidence] = doubt.evidence
@@ -229,6 +232,9 @@ class Reconciler:
                 evidence = await self._tracer.trace(asset, places[sight.place], sight, agreed)
             turns.append(_Turn(doubt, event, sight, evidence, explains(evidence, sight)))
         return turns
+
+    def _drift(self, asset: Asset) -> int:
+        return DRIFT_UNITS if asset.is_native and self._network.family is Family.TON else 0
 
     async def _write(self, asset: Asset, sights: Sequence[Sight], turns: Sequence[_Turn], look: _Look) -> None:
         now = self._parts.clock.now()
@@ -261,6 +267,8 @@ async def _take(tx: Tx, turn: _Turn, now: datetime) -> bool:
         cause="",
         now=now,
     )
+    if turn.event is DifferenceEvent.DRIFTED:
+        await ledger.post_all(tx, [await posting_of(tx, turn.difference, turn.sight, turn.event, now)])
     if turn.stops:
         asset = turn.sight.asset
         await stops.add(tx, Stop(Scope.ASSET, asset, stop_reason(turn.difference), now))
@@ -284,5 +292,8 @@ def _tell(turn: _Turn) -> None:
             name,
             sight.asset,
         )
+    elif turn.event is DifferenceEvent.DRIFTED:
+        units = sight.difference_units
+        log.info("%s at %s: %d units came or went with messages (%s)", sight.asset, sight.place, units, name)
     elif turn.is_explained and turn.event is not DifferenceEvent.AGREED:
         log.warning("%s at %s: money came that the books do not know (%s)", sight.asset, sight.place, name)
