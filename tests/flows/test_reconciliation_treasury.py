@@ -10,6 +10,7 @@ from tests.support.clock import ManualClock
 from bitlinkpay.core.assets import Family
 from bitlinkpay.reconciliation.model import COLD, DifferenceState
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.treasury import funding
 from bitlinkpay.treasury.levels import store as levels
 from bitlinkpay.treasury.model import Levels
 from bitlinkpay.treasury.service import ANYTHING
@@ -94,3 +95,21 @@ async def test_money_that_leaves_cold_storage_unasked_stops_payments_too(
     assert found.keys() == {COLD, auditor.cashier.hot(NETWORK).address}, "who sent less holds more"
     assert (found[COLD].state, found[COLD].sight.difference_units) == (DifferenceState.OPEN, -1)
     assert await auditor.stopped() == [ASSET]
+
+
+async def test_a_refill_that_is_noted_before_its_block_is_final_is_no_difference(
+    collector: Collector, auditor: Auditor
+) -> None:
+    """Out of cold storage by the books, still there by the chain: on its way, and no more than is on its way."""
+    await gone_cold(collector, auditor)
+    world = auditor.world
+    world.is_simulated = False
+    asset = world.registry.assets[ASSET]
+    await world.database.unit(lambda tx: funding.refill(tx, asset, 100 * UNIT, fee=None, now=world.clock.now()))
+    await auditor.look_twice()
+    await auditor.nothing_was_ever_suspected()
+    async with world.database.transaction() as tx:  # one unit more than was sent
+        words = "update sim_transfers set units = units + 1 where target = $1 and asset = $2"
+        await tx.execute(words, STRANGERS[Family.EVM], ASSET)
+    await auditor.look_twice()
+    assert {one.sight.place for one in await auditor.found()} >= {COLD}

@@ -84,9 +84,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is read of one asset before the chain is asked."""
+    """What is read of one asset before the chain is asked; `refilling_units` are on their way out of cold storage."""
 
     height: int
+    refilling_units: int
     places: Sequence[Place]
     books: Mapping[str, Books]
     doubts: Mapping[str, Difference]
@@ -190,7 +191,8 @@ class Reconciler:
             if cold:
                 places.append(Place(COLD, tuple(cold)))
             books = await store.read_books(tx, asset, places, cursor.final_height)
-        return _Look(cursor.final_height, places, books, doubts, page.last)
+            refilling = await store.in_transit(tx, asset.id)
+        return _Look(cursor.final_height, refilling, places, books, doubts, page.last)
 
     async def _sights(self, asset: Asset, look: _Look) -> list[Sight]:
         addresses = [address for place in look.places for address in place.addresses]
@@ -212,7 +214,9 @@ class Reconciler:
         found: set[str] = set()
         for sight in sights:
             books = look.books[sight.place]
-            if sight.difference_units and books.running:
+            if sight.place == COLD and 0 < sight.difference_units <= look.refilling_units:
+                found.add(sight.place)  # noted by an operator, and in no final block yet
+            elif sight.difference_units and books.running:
                 stands = await self._tracer.standing(books.running, look.height)
                 if is_in_motion(books, stands, sight.chain_units):
                     found.add(sight.place)

@@ -82,6 +82,14 @@ async def list_cold(tx: Tx, asset: str) -> list[str]:
     return sorted(row["target"] for row in rows)
 
 
+async def in_transit(tx: Tx, asset: str) -> int:
+    """Return what the books say is on its way from cold storage to a wallet that pays."""
+    query = (
+        "select sum(balance_units) from ledger_accounts where kind = 'custody:in_transit' and asset = $1 and is_open"
+    )
+    return int(await tx.fetchval(query, asset) or 0)
+
+
 async def read_books(tx: Tx, asset: Asset, places: Sequence[Place], height: int) -> dict[str, Books]:
     """Return what the books say of each place after the block at a final height that they have read.
 
