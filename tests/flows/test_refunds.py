@@ -1,5 +1,6 @@
 """Refunds: odd money goes to an address that its merchant confirmed, once, or is odd money again."""
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -126,6 +127,13 @@ async def test_the_same_refund_again_is_one_and_another_address_is_refused(cashi
     assert await cashier.received(STRANGER, ASSET) == payout.units
 
 
+async def test_one_refund_asked_for_many_times_at_once_is_one(cashier: Cashier) -> None:
+    deposit = await odd(cashier)
+    answers = await asyncio.gather(*(refund(cashier, deposit) for _ in range(6)))
+    assert len({answer.payout_id for answer in answers}) == 1
+    assert (await cashier.world.balance(ASSET)).reserved_units == 40 * UNIT
+
+
 async def test_money_that_is_being_refunded_is_nobodys_to_accept_or_credit(cashier: Cashier) -> None:
     deposit = await odd(cashier)
     await refund(cashier, deposit)
@@ -180,6 +188,19 @@ async def test_a_refund_taken_off_the_chain_under_the_payment_is_the_merchants_d
     assert await state_of(cashier, deposit) == "reversed"
     assert await cashier.received(STRANGER, ASSET) == payout.units
     assert (await world.balance(ASSET)).debt_units == 40 * UNIT
+
+
+async def test_a_refund_that_ends_after_its_deposit_vanished_gives_its_money_to_the_balance(cashier: Cashier) -> None:
+    """The deposit is a debt by then: what was set aside for it is not odd money any more, and the next credit repays."""
+    world, deposit = cashier.world, await odd(cashier)
+    payout = await refund(cashier, deposit, maker="operator")
+    await lose(cashier, deposit)
+    assert (await world.balance(ASSET)).debt_units == 40 * UNIT
+    await reject(cashier, payout.payout_id)
+    await world.settle()
+    balance = await world.balance(ASSET)
+    assert (balance.available_units, balance.reserved_units, balance.unassigned_units) == (40 * UNIT, 0, 0)
+    assert await state_of(cashier, deposit) == "reversed"
 
 
 async def test_what_the_fees_would_eat_up_is_not_refunded(cashier: Cashier) -> None:

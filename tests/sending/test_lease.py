@@ -74,16 +74,21 @@ class SlowNetwork(SimulatedSender):
     """A network whose every answer about a transaction takes most of a lease's life, and that may not know some at all."""
 
     wall: ManualClock
+    rival: Lease[SimulatedPlan]
+    rival_got: list[object]
     unreadable: Sequence[str] = ()
 
     @classmethod
     def on(cls, cashier: Cashier) -> "SlowNetwork":
         made = cls.__new__(cls)
         made.__dict__.update(cashier.sender(NETWORK).__dict__, wall=cashier.wall)
+        made.rival = Lease(cashier.parts(NETWORK), cashier.hot(NETWORK), uuid4())
+        made.rival_got = []
         return made
 
     async def outcome(self, intent: Intent, plan: SimulatedPlan, signed: Signed) -> Outcome:
         self.wall.advance(LEASE_LIFE * 3 / 4)
+        self.rival_got.append(await self.rival.take())
         if signed.txid in self.unreadable:
             raise CannotPlan("no asset usdt-ethereum is listed")
         return await super().outcome(intent, plan, signed)
@@ -112,8 +117,9 @@ async def test_a_step_longer_than_a_lease_keeps_it(cashier: Cashier) -> None:
     payouts = await sent(cashier, 3)
     await cashier.world.mine(NETWORK, cashier.world.registry.networks[NETWORK].sandbox_lag + 1)
     cashier.wall.advance(timedelta(minutes=1))  # the first worker's lease is over
-    _, worker = slow_lane(cashier)
+    network, worker = slow_lane(cashier)
     assert await worker.step()  # three answers of three quarters of a lease's life each
+    assert network.rival_got == [None] * 3  # though another worker tries to take it after each
     assert [await cashier.state(payout) for payout in payouts] == ["completed"] * 3
 
 

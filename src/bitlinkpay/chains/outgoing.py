@@ -283,7 +283,11 @@ class Sender(Protocol[P]):
         ...
 
     async def outcome(self, intent: Intent, plan: P, signed: Signed) -> Outcome:
-        """Say what became of it. `UNKNOWN` is no proof of death, see `is_dead`."""
+        """Say what became of it. `UNKNOWN` is no proof of death, see `is_dead`.
+
+        Raises:
+            CannotPlan: nobody can tell any more: its asset is not listed now. Others can still be followed.
+        """
         ...
 
     async def is_dead(self, intent: Intent, plan: P, signed: Signed) -> bool:

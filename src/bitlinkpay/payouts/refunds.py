@@ -8,12 +8,14 @@ from typing import Final
 
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock
+from bitlinkpay.core.errors import NotFound
 from bitlinkpay.core.ids import DepositId, show_id
 from bitlinkpay.core.money import format_units, from_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
+from bitlinkpay.ledger.model import Posting
 from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.payins import settling
 from bitlinkpay.payouts import checks, store
@@ -75,30 +77,31 @@ class Refunds:
             return repeated(earlier[-1], draft.request_hash)
         draft = await self._placing.check(tx, draft)
         now = self._clock.now()
-        deposit = await settling.begin_refund(tx, merchant_id, deposit_id, now)
+        try:
+            deposit = await settling.begin_refund(tx, merchant_id, deposit_id, now)
+        except NotFound:
+            meanwhile = await store.list_refunds(tx, merchant_id, deposit_id)
+            if len(meanwhile) > len(earlier):  # another request was first
+                return repeated(meanwhile[-1], draft.request_hash)
+            raise
+        payout = await self._payout(tx, _again(draft, len(earlier)), deposit)
+        is_new = await store.insert(tx, payout, deposit.network)
+        assert is_new, "a deposit that is refunded twice"
+        await ledger.post_all(tx, [_reserved(payout, deposit)])
+        if payout.state is PayoutState.APPROVED:
+            await self._placing.queue(tx, payout, now)
+        return payout
+
+    async def _payout(self, tx: Tx, draft: Draft, deposit: Deposit) -> Payout:
+        merchant_id = draft.new.merchant.merchant_id
         terms = await store.find_terms(tx, merchant_id, PayoutKind.REFUND, deposit.asset)
         charge = Charge(
             checks.fee_units(deposit.units, terms), draft.network_fee_units, native_max_units=draft.quote.units_max
         )
         units = self._rest(deposit, charge)
         hold = "the merchant has to confirm the address" if draft.new.maker else draft.hold
-        payout = self._placing.payout(
-            _again(draft, len(earlier)), units=units, charge=charge, hold=hold, now=now, deposit_id=deposit_id
-        )
-        is_new = await store.insert(tx, payout, deposit.network)
-        assert is_new, "a deposit that is refunded twice"
-        reserved = chart.refund_reserved(
-            payout.payout_id,
-            merchant_id=merchant_id,
-            deposit_id=deposit_id,
-            asset=deposit.asset,
-            units=deposit.units,
-            happened_at=now,
-        )
-        await ledger.post_all(tx, [reserved])
-        if payout.state is PayoutState.APPROVED:
-            await self._placing.queue(tx, payout, now)
-        return payout
+        now, deposit_id = self._clock.now(), deposit.deposit_id
+        return self._placing.payout(draft, units=units, charge=charge, hold=hold, now=now, deposit_id=deposit_id)
 
     def _rest(self, deposit: Deposit, charge: Charge) -> int:
         """Return what is left for the recipient.
@@ -120,3 +123,14 @@ def _again(draft: Draft, earlier: int) -> Draft:
     if not earlier:
         return draft
     return replace(draft, new=replace(draft.new, source_id=f"{draft.new.source_id}.{earlier + 1}"))
+
+
+def _reserved(payout: Payout, deposit: Deposit) -> Posting:
+    return chart.refund_reserved(
+        payout.payout_id,
+        merchant_id=payout.merchant_id,
+        deposit_id=deposit.deposit_id,
+        asset=deposit.asset,
+        units=deposit.units,
+        happened_at=payout.created_at,
+    )

@@ -126,14 +126,15 @@ async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit:
     rows = await tx.fetch(
         f"""
         with turns as (
-            select sending_id, row_number() over (partition by merchant_id order by queued_at, sending_id) as turn
+            select sending_id, queued_at,
+                row_number() over (partition by merchant_id order by queued_at, sending_id) as turn
             from sendings s
             where network = $1 and payer = $2 and state = 'queued' and not_before <= $3
                 and not exists ({_STOPPED}) and not exists ({_SUSPENDED})
         ), seen as (
-            select sending_id from turns where turn <= $4 order by turn, sending_id limit $4
+            select sending_id from turns where turn <= $4 order by turn, queued_at, sending_id limit $4
         )
-        select * from sendings join seen using (sending_id) order by queued_at, sending_id
+        select s.* from sendings s join seen using (sending_id) order by s.queued_at, s.sending_id
         """,  # noqa: S608 - our own constants
         network,
         payer,
