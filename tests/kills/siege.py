@@ -18,8 +18,9 @@ from tests.support.live import Live, eventually, kill
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.client.wm import WmRefused, WmTurnedAway, WmUnreachable
+from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.money import format_units, to_units
-from bitlinkpay.wm.bodies import Withdraw
+from bitlinkpay.wm.bodies import CreateOrder, Withdraw
 
 T = TypeVar("T")
 VICTIMS = ("worker", "worker", "signer", "postgres", "api", "supervisor")
@@ -66,7 +67,7 @@ class Siege:
             coins = dict(zip((town.asset, town.gas), town.liquidity, strict=True)).get(asset.id)
             if coins:
                 units = to_units(Decimal(coins), asset.decimals)
-                await town.net.fund(self._canonical(row["wallet"]), asset, units)
+                await self._pay(self._canonical(row["wallet"]), asset, units)
 
         async def unclaimed() -> list[dict]:
             return await self.live.command("treasury", "unclaimed")
@@ -83,15 +84,12 @@ class Siege:
     async def pay_in(self, source_id: str, *, fiat: str = "") -> None:
         """Open an order and pay it exactly."""
         town = self.town
-        order = await self.live.order(source_id, coin=town.coin, fiat=fiat or town.fiat, chain_id=town.chain_id)
+        wanted = CreateOrder(source_id, town.chain_id, town.coin_id, Decimal(fiat or town.fiat), f"{town.coin}/CNY")
+        order = await self._again(lambda client: client.create_order(wanted))
         asset = self.registry.assets[town.asset]
         units = to_units(order.amount, asset.decimals)
         found = await self._again(lambda client: client.detail(source_id))
-        address = self._canonical(found.address)
-        if town.pay_tagged:
-            await town.pay_tagged(address, units, found.tag)
-        else:
-            await town.net.fund(address, asset, units)
+        await self._pay(self._canonical(found.address), asset, units, found.tag)
         self.toll.orders += 1
 
     async def pay_out(self, number: int) -> None:
@@ -121,6 +119,12 @@ class Siege:
         await eventually(self._treasury, lambda rows: all(row["books"] == row["chain"] for row in rows), seconds=60)
 
     # --- parts -------------------------------------------------------------------------------------------------------
+
+    async def _pay(self, address: str, asset: Asset, units: int, tag: str = "") -> None:
+        if self.town.pay_tagged and not asset.is_native:
+            await self.town.pay_tagged(address, units, tag)
+        else:
+            await self.town.net.fund(address, asset, units)
 
     async def _kill_somebody(self) -> None:
         await asyncio.sleep(self.dice.uniform(0, 3))
