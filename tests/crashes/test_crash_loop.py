@@ -20,7 +20,7 @@ from bitlinkpay.sending.service import Owner
 
 COUNT = int(os.environ.get("BITLINKPAY_CRASHES", "800"))
 FIRST = int(os.environ.get("BITLINKPAY_CRASH_SEED", "0"))
-UNIT = 50
+UNIT = 25
 UNITS = [range(first, min(first + UNIT, FIRST + COUNT)) for first in range(FIRST, FIRST + COUNT, UNIT)]
 
 

@@ -73,7 +73,7 @@ class Siege:
             return await self.live.command("treasury", "unclaimed")
 
         for row in await eventually(unclaimed, lambda found: len(found) == (2 if town.gas else 1), seconds=PATIENCE_S):
-            await self.live.command("treasury", "claim", row["id"])
+            await self.live.command("treasury", "claim", row["id"], "--sender", row["sender"])
         await self.pay_in("first", fiat=str(int(town.fiat) * 10))
         await self.live.until("first", state="paid")
 
