@@ -31,7 +31,7 @@ def stored(sandbox, key_id: str) -> tuple[ApiKey, str | None]:
         database = await connect(settings)
         try:
             async with database.reader() as tx:
-                key = await store.find(tx, ApiKeyId(parse_id("key", key_id)))
+                key = (await store.find_keys(tx, [ApiKeyId(parse_id("key", key_id))]))[0]
             sealer = await open_sealer(settings, database)
             return key, secret_of(sealer, key) if key.algorithm is Algorithm.HMAC_SHA256 else None
         finally:

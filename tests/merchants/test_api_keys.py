@@ -1,5 +1,6 @@
 """Keys of the REST API: who may have which, what is written of them, and how long an answer about them may be old."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -53,7 +54,7 @@ async def make(tx: Tx, owner: Merchant, terms: Terms = TERMS) -> Created:
 
 async def test_a_key_is_stored_as_it_was_made(tx: Tx, owner: Merchant) -> None:
     made = await make(tx, owner)
-    assert await store.find(tx, made.key.key_id) == made.key
+    assert (await store.find_keys(tx, [made.key.key_id]))[0] == made.key
     assert service.secret_of(SEALER, made.key) == made.secret
     assert len(made.secret) == 43
     assert made.secret not in repr(made)
@@ -90,7 +91,7 @@ async def test_a_key_is_revoked_once_and_by_its_own_merchant(tx: Tx, owner: Merc
     with pytest.raises(ApiKeyNotFound):
         await service.revoke(tx, stranger.merchant_id, made.key.key_id, now=NOW)
     await service.revoke(tx, owner.merchant_id, made.key.key_id, now=NOW)
-    found = await store.find(tx, made.key.key_id)
+    found = (await store.find_keys(tx, [made.key.key_id]))[0]
     assert found == replace(made.key, revoked_at=NOW)
     with pytest.raises(ApiKeyNotFound):
         await service.revoke(tx, owner.merchant_id, made.key.key_id, now=NOW + timedelta(hours=1))
@@ -187,3 +188,31 @@ async def test_API_05_a_revocation_without_notification_holds_after_five_seconds
     assert holder is not None
     assert holder.key.revoked_at == NOW
     assert await keys.find(ApiKeyId(new_uuid7())) is None
+
+
+class Counted(Database):
+    """A database that counts what it is asked."""
+
+    units = 0
+
+    async def unit(self, work, **more):
+        self.units += 1
+        return await super().unit(work, **more)
+
+
+async def test_a_flood_of_keys_that_nobody_has_costs_a_few_questions(
+    app_dsn: str, database: Database, owner: Merchant
+) -> None:
+    async with database.transaction() as tx:
+        made = await make(tx, owner)
+    counted = await Counted.connect(app_dsn, size=2)
+    try:
+        keys = ApiKeys(counted)
+        strangers = [keys.find(ApiKeyId(new_uuid7())) for _ in range(1500)]
+        *nobody, holder = await asyncio.gather(*strangers, keys.find(made.key.key_id))
+        assert nobody == [None] * 1500
+        assert holder is not None
+        assert (holder.key, holder.merchant) == (made.key, owner)
+        assert counted.units <= 8
+    finally:
+        await counted.close()

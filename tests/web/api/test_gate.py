@@ -221,7 +221,7 @@ async def test_refused_signatures_are_noted_and_the_log_is_not_flooded(
 
 async def test_what_the_database_holds_of_a_key_signs_nothing(rest: Rest, signer: Signer) -> None:
     async with rest.database.reader() as tx:
-        stored = await store.find(tx, signer.key.key_id)
+        stored = (await store.find_keys(tx, [signer.key.key_id]))[0]
     assert stored is not None
     secret = secret_of(SEALER, stored)
     assert signer.sign(b"x") == hmac_signer(secret)(b"x")

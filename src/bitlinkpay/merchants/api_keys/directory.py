@@ -1,20 +1,26 @@
 """Whose key signs: keys with their merchants, from memory at most a few seconds old.
 
 As in `merchants.directory`: a revocation arrives by NOTIFY, and within the entries' life where that is lost.
+Anybody may name a key, so look-ups travel together: a flood of keys that nobody has costs one connection.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import ApiKeyId, MerchantId
+from bitlinkpay.db.batch import MicroBatch
 from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.merchants import store as merchants_store
 from bitlinkpay.merchants.api_keys import store
 from bitlinkpay.merchants.api_keys.model import ApiKey
 from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.merchants.shelf import Shelf
+
+BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,10 @@ class ApiKeys:
 
     def __init__(self, database: Database, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._holders = Shelf[ApiKeyId, Holder](self._load, lambda holder: holder.merchant.merchant_id, monotonic_s)
+        self._lookups = MicroBatch[ApiKeyId, Holder | None](self._load_many, limit=BATCH)
+        self._holders = Shelf[ApiKeyId, Holder](
+            self._lookups.submit, lambda holder: holder.merchant.merchant_id, monotonic_s
+        )
 
     async def start(self) -> None:
         """Hear of changes at once; without it they are seen within 5 s."""
@@ -47,10 +56,16 @@ class ApiKeys:
     def _forget(self, merchant: str) -> None:
         self._holders.forget(MerchantId(UUID(hex=merchant)) if merchant else None)
 
-    async def _load(self, key_id: ApiKeyId) -> Holder | None:
-        async def read(tx: Tx) -> Holder | None:
-            key = await store.find(tx, key_id)
-            merchant = await merchants_store.find(tx, key.merchant_id) if key else None
-            return Holder(key, merchant) if key and merchant else None
+    async def _load_many(self, key_ids: Sequence[ApiKeyId]) -> Sequence[Holder | Problem | None]:
+        async def read(tx: Tx) -> list[Holder | Problem | None]:
+            keys = {key.key_id: key for key in await store.find_keys(tx, key_ids)}
+            owners = {key.merchant_id for key in keys.values()}
+            merchants = {owner: await merchants_store.find(tx, owner) for owner in sorted(owners)}
+            return [_holder(keys.get(key_id), merchants) for key_id in key_ids]
 
         return await self._database.unit(read)
+
+
+def _holder(key: ApiKey | None, merchants: Mapping[MerchantId, Merchant | None]) -> Holder | None:
+    merchant = merchants.get(key.merchant_id) if key else None
+    return Holder(key, merchant) if key and merchant else None

@@ -41,10 +41,10 @@ async def insert(tx: Tx, key: ApiKey) -> None:
     )
 
 
-async def find(tx: Tx, key_id: ApiKeyId) -> ApiKey | None:
-    """Return a key, of whichever merchant."""
-    row = await tx.fetchrow("select * from api_keys where key_id = $1", key_id)
-    return None if row is None else _key(row)
+async def find_keys(tx: Tx, key_ids: Sequence[ApiKeyId]) -> Sequence[ApiKey]:
+    """Return those of the keys that there are, of whichever merchants."""
+    rows = await tx.fetch("select * from api_keys where key_id = any($1::uuid[])", list(key_ids))
+    return [_key(row) for row in rows]
 
 
 async def list_keys(tx: Tx, merchant_id: MerchantId) -> Sequence[ApiKey]:
