@@ -6,7 +6,7 @@ import sys
 
 from bench.table import show
 
-TABLES = ("orders", "deposits", "evm_scan", "evm_cost", "ton", "solana")
+TABLES = ("orders", "deposits", "evm_scan", "evm_cost", "sweeps", "ton", "solana")
 SCRIPTS = ("ledger", "callbacks", "tron_scan", "payouts", "envelope_oracle")
 
 chosen = sys.argv[1:] or [*TABLES, *SCRIPTS[:3]]
