@@ -13,7 +13,7 @@ from tests.flows.paying import STRANGERS, Cashier
 from tests.flows.test_payouts import GAS
 from tests.support.clock import ManualClock
 
-from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Lane, Purpose, Slot, Wallet
+from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Lane, Outcome, Purpose, Signed, Slot, Wallet
 from bitlinkpay.chains.simulated_format import FEES, read_txid
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
@@ -411,6 +411,25 @@ async def test_a_hot_wallet_is_made_ready_once_that_pays(collector: Collector) -
         await collector.moves() == [("together", SOLANA_USDT, "done")] * 2
     )  # half the fee, and the small one pays too
     assert await collector.in_hot(SOLANA_USDT) == 100_500_000
+
+
+class Renting(SimulatedSender):
+    """A network that gives the rent of closed accounts back, which simulated ones do not have."""
+
+    async def outcome(self, intent: Intent, plan: SimulatedPlan, signed: Signed) -> Outcome:
+        found = await super().outcome(intent, plan, signed)
+        return replace(found, returned_units=2_039_280 if found.delivered else 0)
+
+
+async def test_rent_that_a_sweep_brings_back_is_booked(collector: Collector) -> None:
+    cashier, world = collector.cashier, collector.cashier.world
+    await cashier.fund("sol-solana", "1")
+    await collector.paid_order(SOLANA_USDT, "100")
+    world.is_simulated = False  # the simulated chain knows nothing of the rent
+    collector.sender = Renting(world.chain("solana"), Mempool(world.database, REGISTRY))  # type: ignore[arg-type]
+    await collector.sweep("solana")
+    assert await world.account("fees:network", "sol-solana") == 2_039_280
+    assert await collector.in_hot("sol-solana") == 10**9 + 2_039_280 - FEES[Family.SOLANA]
 
 
 # --- deposits to an address that was or is being swept ------------------------------------------------------------
