@@ -110,10 +110,12 @@ class Payins:
     async def prepare_pre(self, new: NewPreOrder) -> Draft | Repeat:
         """Prepare an order whose payer picks the network."""
         digest = _hash_pre_order(new)
-        if not self.options(new.merchant, new.coin):
+        options = self.options(new.merchant, new.coin)
+        if not options:
             problem = AssetNotOffered(f"no network is offered for {new.coin[:20]!r}", param="coin")
             return Repeat(new.merchant.merchant_id, new.source_id, digest, problem)
-        return Draft(self._opened(new, new.coin, digest, links=new.links), "", None)
+        coin = options[0].symbol  # whichever case or alias was written: the pick compares tickers
+        return Draft(self._opened(new, coin, digest, links=new.links), "", None)
 
     def _opened(
         self,

@@ -8,6 +8,8 @@ import pytest
 from tests.web.api.platform import Rest, Signer
 
 from bitlinkpay.client.rest import ApiRefused, RestClient, walk
+from bitlinkpay.payins.pages import store as pages
+from bitlinkpay.rates.model import NoQuote
 from bitlinkpay.web.api.shapes import CreateOrder, CreatePreOrder, Money, OrderQuery
 
 
@@ -42,6 +44,22 @@ async def test_a_pre_order_has_no_network_until_its_payer_picks(client: RestClie
     made = await client.create_pre_order(asked)
     assert (made.asset, made.amount, made.address, made.symbol) == (None, None, "", "")
     assert (await client.order(made.id)).coin == "USDT"
+
+
+@pytest.mark.parametrize(("coin", "asset"), [("usdt", "usdt-tron"), ("gram", "ton-ton"), ("Ton", "ton-ton")])
+async def test_a_coin_in_any_letter_case_or_by_its_alias_can_be_picked(
+    rest: Rest, signer: Signer, client: RestClient, coin: str, asset: str
+) -> None:
+    made = await client.create_pre_order(CreatePreOrder(source_id="P-1", coin=coin, fiat_amount="720"))
+    payins = rest.services.payins
+    async with rest.database.reader() as tx:
+        (stored,) = await pages.list_newest(tx, signer.merchant.merchant_id, before=None, limit=1)
+    assert made.coin == stored.coin == rest.registry.assets[asset].symbol
+    try:
+        pick = await payins.prepare_pick(stored, signer.merchant, asset)
+    except NoQuote:  # this market has no TON: the coin was understood
+        return
+    assert (await rest.database.unit(lambda tx: payins.pick(tx, pick))).asset == asset
 
 
 async def test_rate_amount_and_currency_decide_what_is_asked(client: RestClient) -> None:
