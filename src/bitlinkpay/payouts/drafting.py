@@ -104,14 +104,16 @@ class Drafting:
         Raises:
             AddressRefused: it is listed.
         """
+        hold = ""
         for provider in self._providers:
             try:
                 findings = await provider.look_up(network.id, [target])
             except ProviderDown:
-                return f"screening by {provider.name} gave no answer"
+                hold = f"screening by {provider.name} gave no answer"
+                continue
             if any(finding.kind is VerdictKind.LISTED for finding in findings):
                 raise AddressRefused("it is on a sanctions list")
-        return ""
+        return hold
 
     async def _quote(self, network: Network, payment: Payment) -> FeeQuote:
         intent = Intent(
