@@ -1,6 +1,7 @@
 """The signer of a schedule: the shipped desk on files of its own, which dies at a file call and starts again from them."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,8 +12,7 @@ from tests.crashes.faults import Crash, Fuse, Place
 from tests.flows.paying import SEED
 from tests.support.clock import ManualClock
 
-from bitlinkpay.chains.outgoing import Intent, Signed
-from bitlinkpay.chains.simulated_plan import SimulatedPlan
+from bitlinkpay.chains.outgoing import Intent, Signed, Wallet
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.signer.audit.chain import encode, seal
 from bitlinkpay.signer.audit.events import Event, Issued, Record
@@ -77,16 +77,16 @@ class Keeper:
         make_private_folder(self.folder)
         write_template(self.folder, Mode.SANDBOX)
 
-    def sign(self, intent: Intent, plan: SimulatedPlan, fuse: Fuse) -> Signed:
+    def sign(self, ask: Sign, fuse: Fuse) -> Signed:
         if self.is_away:
             raise SignerUnreachable(self.folder, "it is away")
         room = self._open()
-        if self.refusal and room.history.find(intent.intent_id) is None:
+        if self.refusal and room.history.find(ask.intent.intent_id) is None:
             raise SignerRefused(self.refusal)
         journal = FaultyJournal(room.journal, self.folder / FOLDER, fuse)
         faulty = replace(room, journal=journal)  # type: ignore[arg-type]
         try:
-            return Desk(faulty, Waitings(faulty)).sign(Sign(intent, msgspec.Raw(msgspec.json.encode(plan))))
+            return Desk(faulty, Waitings(faulty)).sign(ask)
         except _Died:
             self.die()
             raise SignerUnreachable(self.folder, "it died") from None
@@ -122,9 +122,10 @@ class FaultyPen:
     keeper: Keeper
     fuse: Fuse
 
-    async def sign(self, intent: Intent, plan: SimulatedPlan) -> Signed:
+    async def sign(self, intent: Intent, plan: object, *, ours: Sequence[Wallet] = ()) -> Signed:
         await self.fuse.pass_by(Place.SIGNER, "before", self._silent)
-        signed = self.keeper.sign(intent, plan, self.fuse)
+        ask = Sign(intent, msgspec.Raw(msgspec.json.encode(plan)), tuple(ours))
+        signed = self.keeper.sign(ask, self.fuse)
         await self.fuse.pass_by(Place.SIGNER, "after", self._silent)
         return signed
 

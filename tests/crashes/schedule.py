@@ -9,10 +9,11 @@ from tests.crashes.flow import Act, Flow
 from tests.crashes.flows.chains import Chains
 from tests.crashes.flows.orders import Orders
 from tests.crashes.flows.payouts import Payouts
+from tests.crashes.flows.sweeps import Sweeps
 from tests.crashes.flows.workers import Workers
 from tests.crashes.stage import Stage
 
-FLOWS: Sequence[type[Flow]] = (Workers, Chains, Payouts, Orders)
+FLOWS: Sequence[type[Flow]] = (Workers, Chains, Payouts, Orders, Sweeps)
 """What a schedule is made of; another flow is one more name here."""
 
 CASTS = (

@@ -31,6 +31,7 @@ from bitlinkpay.merchants import service as merchants
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.parts import Limits
 from bitlinkpay.sending.service import Owner
+from bitlinkpay.sending.signatory import Signatory
 from bitlinkpay.webhooks.model import Answer
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.subscriber import fan_out
@@ -78,7 +79,9 @@ class Process:
                 stage.cashier.parts(stage.network),
                 database=self.database,
                 sender=FaultySender(stage.cashier.sender(stage.network), self.fuse, world.database),
-                signing=FaultyPen(stage.keeper, self.fuse),
+                signing=Signatory(
+                    FaultyPen(stage.keeper, self.fuse), self.database, world.registry.networks[stage.network]
+                ),
                 owners=stage.owners(),
             )
         )

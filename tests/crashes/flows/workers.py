@@ -7,6 +7,7 @@ from tests.crashes.stage import Process, Stage
 
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.service import Owner
+from bitlinkpay.sending.setup import SetupOwner
 
 
 class Workers:
@@ -18,7 +19,7 @@ class Workers:
         self.stage = stage
 
     def owners(self) -> Mapping[OwnerKind, Owner]:
-        return {}
+        return {OwnerKind.SETUP: SetupOwner()}
 
     def loops(self, process: Process) -> Mapping[str, Loop]:
         del process
