@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tests.flows.harness import World
 from tests.flows.paying import STRANGERS, Cashier
 
+from bitlinkpay.chains.base import ChainError
 from bitlinkpay.reconciliation.differences import store as differences
 from bitlinkpay.reconciliation.model import Difference
 from bitlinkpay.reconciliation.service import Parts, Reconciler, Report
@@ -68,3 +69,21 @@ class Auditor:
         await self.world.mine(asset.network, network.sandbox_lag + 1)
         await self.world.run(asset.network)
         return txid
+
+
+class Counting:
+    """A chain that counts what it is asked, and may fail to answer about one asset."""
+
+    def __init__(self, chain: object, *, deaf_to: str = "") -> None:
+        self._chain = chain
+        self.deaf_to = deaf_to
+        self.asked: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._chain, name)
+
+    async def balances(self, asset, addresses, height):
+        if asset.id == self.deaf_to:
+            raise ChainError("silent")
+        self.asked[asset.id] = self.asked.get(asset.id, 0) + len(addresses)
+        return await self._chain.balances(asset, addresses, height)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flows.harness import World, fee_of
+from tests.flows.reconciling import Counting
 
 from bitlinkpay.chains.base import Arrival
 from bitlinkpay.payins.reconciling import CADENCE
@@ -109,4 +110,21 @@ async def test_hidden_money_is_found_in_a_block_that_is_no_younger_than_its_orde
     await world.mine("ethereum", 5)  # several blocks of one second, as old as the order itself
     world.clock.advance(CADENCE * 2)
     await world.settle()
+    assert await world.state(order) == "paid"
+
+
+async def test_an_order_that_waits_for_finality_is_not_read_again_at_every_block(world: World):
+    """Its time is over and it cannot expire any more: the slow look is enough."""
+    world.chains["ethereum"] = counting = Counting(world.chain("ethereum"))  # type: ignore[assignment]
+    order = await world.open_order("eth-ethereum", "1")
+    await world.pay(order)
+    await world.mine("ethereum")
+    await world.run("ethereum")
+    await world.pass_expiry(order)
+    before = counting.asked["eth-ethereum"]
+    await world.mine("ethereum")
+    await world.run("ethereum")
+    assert await world.state(order) == "confirming"
+    assert counting.asked["eth-ethereum"] == before
+    await world.finalize("ethereum")
     assert await world.state(order) == "paid"

@@ -6,11 +6,11 @@ import asyncpg
 import pytest
 from tests.flows.conftest import Start
 from tests.flows.paying import Cashier
-from tests.flows.reconciling import ASSET, GAS, NETWORK, UNIT, Auditor
+from tests.flows.reconciling import ASSET, GAS, NETWORK, UNIT, Auditor, Counting
 from tests.flows.test_payouts import earn
 from tests.support.clock import ManualClock
 
-from bitlinkpay.chains.base import Arrival, ChainError
+from bitlinkpay.chains.base import Arrival
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.ledger.model import Move, Posting
 from bitlinkpay.ledger.service import post_all
@@ -355,24 +355,6 @@ async def test_a_stop_that_an_operator_lifts_comes_back_only_when_more_is_missin
 
 
 # --- bounds ------------------------------------------------------------------------------------------------------------
-
-
-class Counting:
-    """A chain that counts what it is asked, and may fail to answer about one asset."""
-
-    def __init__(self, chain: object, *, deaf_to: str = "") -> None:
-        self._chain = chain
-        self.deaf_to = deaf_to
-        self.asked: dict[str, int] = {}
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._chain, name)
-
-    async def balances(self, asset, addresses, height):
-        if asset.id == self.deaf_to:
-            raise ChainError("silent")
-        self.asked[asset.id] = self.asked.get(asset.id, 0) + len(addresses)
-        return await self._chain.balances(asset, addresses, height)  # type: ignore[attr-defined]
 
 
 async def test_a_run_asks_about_one_page_and_all_runs_together_about_everything(auditor: Auditor) -> None:

@@ -350,12 +350,12 @@ async def lock_expiring(tx: Tx, network: str, *, read_to: datetime, grace: timed
 async def list_open_addresses(
     tx: Tx, asset: str, *, after: PayinId | None, ends_before: datetime | None, limit: int
 ) -> list[tuple[PayinId, str]]:
-    """Return (order, address) of open orders in an asset, by id; with `ends_before` only those that end by then."""
+    """Return (order, address) of open orders in an asset, by id; with `ends_before` only those that expire by then."""
     rows = await tx.fetch(
         """
         select payin_id, address from payins
         where asset = $1 and state in ('created', 'confirming') and ($2::uuid is null or payin_id > $2)
-            and ($3::timestamptz is null or expires_at < $3)
+            and ($3::timestamptz is null or (expires_at < $3 and state = 'created'))
         order by payin_id limit $4
         """,
         asset,
