@@ -62,7 +62,8 @@ class World:
                 except (WmRefused, WmTurnedAway, WmUnreachable) as failed:  # "send it again": something was just killed
                     raise AssertionError(str(failed)) from failed
 
-        return await eventually(look, lambda seen: seen.status != 0)
+        # What cannot be planned at one moment rests for a minute (`sending.parts.Limits.retry_after`).
+        return await eventually(look, lambda seen: seen.status != 0, seconds=150)
 
     async def moved(self, count: int) -> list[dict]:
         """Mine until so many sweeps are done; return all moves, the oldest first."""
