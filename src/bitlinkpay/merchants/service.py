@@ -112,6 +112,14 @@ async def get(tx: Tx, merchant_id: MerchantId) -> Merchant:
     return found
 
 
+async def lock(tx: Tx, merchant_id: MerchantId) -> Merchant:
+    """Return a merchant, of which nobody else changes anything before the transaction ends. Raises as `get`."""
+    found = await store.find_for_update(tx, merchant_id)
+    if found is None:
+        raise MerchantNotFound(merchant_id)
+    return found
+
+
 async def find_by_broker(tx: Tx, broker: str) -> Merchant | None:
     """Return the merchant with this broker id, or None."""
     return await store.find_by_broker(tx, broker)
@@ -290,9 +298,7 @@ async def rotate_webhook_secret(
 
 
 async def _locked(tx: Tx, merchant_id: MerchantId, event: MerchantEvent) -> Merchant:
-    found = await store.find_for_update(tx, merchant_id)
-    if found is None:
-        raise MerchantNotFound(merchant_id)
+    found = await lock(tx, merchant_id)
     if not MERCHANT.allows(found.state, event):
         raise MerchantConflict(found, event)
     return found

@@ -41,6 +41,7 @@ async def change(
         MerchantNotFound, MerchantConflict: there is none, or it is revoked.
         Invalid: a fee above 20 %.
     """
+    await merchants.lock(tx, merchant_id)  # before the terms are read: nobody else's change comes between
     before = await store.find_terms(tx, merchant_id, kind, asset)
     after = edit(before)
     if after.fee_ppm > HIGHEST_FEE_PPM:
