@@ -55,15 +55,17 @@ class LastLook(Generic[P]):
         if transaction.purpose is not Purpose.PAYOUT:
             return {}, ""
         listed: dict[int, str] = {}
+        silent = ""
         targets = _targets(transaction.sendings)
         for provider in self._parts.providers:
             try:
                 findings = await provider.look_up(transaction.network, sorted(set(targets.values())))
             except ProviderDown:
-                return listed, f"screening by {provider.name} gave no answer"
+                silent = f"screening by {provider.name} gave no answer"
+                continue
             hits = {finding.address for finding in findings if finding.kind is VerdictKind.LISTED}
             listed |= {place: LISTED for place, target in targets.items() if target in hits}
-        return listed, ""
+        return listed, silent
 
 
 def _targets(sendings: Sequence[Sending]) -> dict[int, str]:
