@@ -56,6 +56,7 @@ class Desk:
     providers: Sequence[Lists] = field(default_factory=lambda: [Lists()])
     asked: list[Intent] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOW))
 
     async def quotes(self, intent: Intent) -> FeeQuote:
         self.asked.append(intent)
@@ -76,7 +77,7 @@ class Desk:
             prices=self.prices,
             providers=self.providers,
             hot_wallet=lambda network: replace(HOT, address=f"hot of {network.id}"),
-            clock=ManualClock(NOW),
+            clock=self.clock,
         )
         return await drafting.prepare(new)
 
