@@ -77,6 +77,7 @@ async def introduce_device(tx: Tx, merchant_id: MerchantId, name: str, *, by: st
     """
     if not name.isprintable() or not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise Invalid(f"name the device in 1 to {_LONGEST_NAME} printable characters", param="name")
+    await store.lock_merchant(tx, merchant_id)
     held = [device for device in await store.list_devices(tx, merchant_id) if device.ended_at is None]
     if len(held) >= MOST_DEVICES:
         raise Conflict(f"the merchant has {MOST_DEVICES} devices; end one first")

@@ -269,9 +269,14 @@ async def use(tx: Tx, authorization_id: UUID, action: Action, now: datetime) -> 
 # --- history
 
 
+async def lock_merchant(tx: Tx, merchant_id: MerchantId) -> None:
+    """Let one merchant's devices be counted and its history be written one after the other."""
+    await tx.execute("select from merchants where merchant_id = $1 for no key update", merchant_id)
+
+
 async def append_event(tx: Tx, merchant_id: MerchantId, event: str, cause: str, now: datetime) -> None:
     """Write the next row of a merchant's security history; the merchant's row is locked meanwhile."""
-    await tx.execute("select from merchants where merchant_id = $1 for no key update", merchant_id)
+    await lock_merchant(tx, merchant_id)
     await tx.execute(
         """
         insert into security_events (merchant_id, seq, event, cause, at)
