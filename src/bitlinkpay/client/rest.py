@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -154,7 +154,7 @@ class RestClient:
 
     async def order(self, order_id: str) -> OrderBody:
         """Return an order."""
-        return await self._get(f"/v1/orders/{order_id}", None, OrderBody)
+        return await self._get(f"/v1/orders/{_part(order_id)}", None, OrderBody)
 
     async def list_orders(self, query: OrderQuery | None = None) -> Page[OrderBody]:
         """Return a page of orders, the newest first."""
@@ -162,7 +162,7 @@ class RestClient:
 
     async def cancel_order(self, order_id: str, *, idempotency_key: str = "") -> OrderBody:
         """Cancel an order on which nothing was received."""
-        return await self._post(f"/v1/orders/{order_id}/cancel", None, OrderBody, idempotency_key)
+        return await self._post(f"/v1/orders/{_part(order_id)}/cancel", None, OrderBody, idempotency_key)
 
     async def create_payout(self, payout: CreatePayout, *, idempotency_key: str = "") -> PayoutBody:
         """Pay a third party out of the balance."""
@@ -174,7 +174,7 @@ class RestClient:
 
     async def payout(self, payout_id: str) -> PayoutBody:
         """Return a payout."""
-        return await self._get(f"/v1/payouts/{payout_id}", None, PayoutBody)
+        return await self._get(f"/v1/payouts/{_part(payout_id)}", None, PayoutBody)
 
     async def list_payouts(self, query: PayoutQuery | None = None) -> Page[PayoutBody]:
         """Return a page of payouts, the newest first."""
@@ -182,7 +182,7 @@ class RestClient:
 
     async def cancel_payout(self, payout_id: str, *, idempotency_key: str = "") -> PayoutBody:
         """Call a payout back that is not signed yet."""
-        return await self._post(f"/v1/payouts/{payout_id}/cancel", None, PayoutBody, idempotency_key)
+        return await self._post(f"/v1/payouts/{_part(payout_id)}/cancel", None, PayoutBody, idempotency_key)
 
     async def request_settlement(self, settlement: RequestSettlement) -> SettlementBody:
         """Settle now, under all four checks; its `id` makes it happen once."""
@@ -194,7 +194,7 @@ class RestClient:
 
     async def settlement(self, settlement_id: str) -> SettlementBody:
         """Return a settlement."""
-        return await self._get(f"/v1/settlements/{settlement_id}", None, SettlementBody)
+        return await self._get(f"/v1/settlements/{_part(settlement_id)}", None, SettlementBody)
 
     async def list_settlements(self, query: SettlementQuery | None = None) -> Page[SettlementBody]:
         """Return a page of settlements, or of the runs of a rule, the newest first."""
@@ -202,7 +202,7 @@ class RestClient:
 
     async def cancel_settlement(self, settlement_id: str, *, idempotency_key: str = "") -> SettlementBody:
         """Call a settlement back that is not signed yet."""
-        return await self._post(f"/v1/settlements/{settlement_id}/cancel", None, SettlementBody, idempotency_key)
+        return await self._post(f"/v1/settlements/{_part(settlement_id)}/cancel", None, SettlementBody, idempotency_key)
 
     async def add_settlement_rule(self, rule: AddRule) -> RuleBody:
         """Put a rule into force, under all four checks."""
@@ -214,7 +214,7 @@ class RestClient:
 
     async def remove_settlement_rule(self, rule_id: str, *, idempotency_key: str = "") -> RuleBody:
         """Take a rule out of force at once."""
-        return await self._post(f"/v1/settlement-rules/{rule_id}/remove", None, RuleBody, idempotency_key)
+        return await self._post(f"/v1/settlement-rules/{_part(rule_id)}/remove", None, RuleBody, idempotency_key)
 
     async def statements(self, query: StatementQuery) -> list[StatementBody]:
         """Return the statements of a day, by asset."""
@@ -242,11 +242,11 @@ class RestClient:
 
     async def callback(self, callback_id: str) -> CallbackBody:
         """Return a callback with every try."""
-        return await self._get(f"/v1/callbacks/{callback_id}", None, CallbackBody)
+        return await self._get(f"/v1/callbacks/{_part(callback_id)}", None, CallbackBody)
 
     async def resend_callback(self, callback_id: str, *, idempotency_key: str = "") -> CallbackBody:
         """Send a callback again."""
-        return await self._post(f"/v1/callbacks/{callback_id}/resend", None, CallbackBody, idempotency_key)
+        return await self._post(f"/v1/callbacks/{_part(callback_id)}/resend", None, CallbackBody, idempotency_key)
 
     async def list_events(self, query: EventQuery | None = None) -> EventsBody:
         """Return what happened since a cursor, the oldest first; keep `next_cursor` and ask again."""
@@ -325,6 +325,11 @@ async def walk(
         for one in page.data:
             yield one
         cursor = page.next_cursor
+
+
+def _part(text: str) -> str:
+    """Return an id as one part of a path, whatever it is: a wrong one is told as missing, and leads nowhere else."""
+    return quote(text, safe="")
 
 
 def _values(query: Request | None) -> dict[str, object]:

@@ -53,7 +53,7 @@ async def list_newest(
         join ledger_accounts a using (account_id)
         where p.merchant_id = $1 and a.merchant_id = $1 and ($2::text is null or p.asset = $2)
             and ($3::uuid is null or p.posting_id <= $3)
-            and ($3::uuid is null or (p.posting_id, e.entry_no) < ($3, $4::integer))
+            and ($3::uuid is null or (p.posting_id, e.entry_no) < ($3, $4::bigint))
         order by p.posting_id desc, e.entry_no desc limit $5
         """,
         merchant_id,

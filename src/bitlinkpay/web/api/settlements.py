@@ -11,6 +11,7 @@ from bitlinkpay.authorizations.model import Shown
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import new_uuid7, parse_id, show_id
 from bitlinkpay.core.money import parse_decimal, to_units
 from bitlinkpay.db.driver import Tx
@@ -287,7 +288,11 @@ def _shown(call: Call, proof: Proof) -> Shown:
 
 
 def _schedule(body: ScheduleBody) -> Schedule:
-    return Schedule(body.cadence, time.fromisoformat(body.at), body.zone, body.day)
+    try:
+        at = time.fromisoformat(body.at)
+    except ValueError:  # the pattern's `$` takes a line's end behind it
+        raise Invalid("write the time as HH:MM, such as 08:00", param="schedule.at") from None
+    return Schedule(body.cadence, at, body.zone, body.day)
 
 
 def _units(text: str | None, asset: Asset, param: str) -> int | None:
