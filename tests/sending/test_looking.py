@@ -35,23 +35,26 @@ class Unasked:
         raise AssertionError(f"{intent.intent_id} was signed with {plan}")
 
 
-def look(database: Database, *providers: Provider) -> LastLook[SimulatedPlan]:
+def parts_of(database: Database, *providers: Provider) -> LaneParts[SimulatedPlan]:
+    """Return what a lane of a simulated network is made of, without owners and with a signer that must not be asked."""
     network, clock = REGISTRY.networks[NETWORK], ManualClock()
     chain = SimulatedChain(network, REGISTRY.assets_of(NETWORK), SandboxState(database))
-    return LastLook(
-        LaneParts(
-            database=database,
-            registry=REGISTRY,
-            network=network,
-            sender=SimulatedSender(chain, Mempool(database, REGISTRY)),
-            plan_type=SimulatedPlan,
-            signing=Unasked(),
-            owners={},
-            clock=clock,
-            wall=clock,
-            providers=providers,
-        )
+    return LaneParts(
+        database=database,
+        registry=REGISTRY,
+        network=network,
+        sender=SimulatedSender(chain, Mempool(database, REGISTRY)),
+        plan_type=SimulatedPlan,
+        signing=Unasked(),
+        owners={},
+        clock=clock,
+        wall=clock,
+        providers=providers,
     )
+
+
+def look(database: Database, *providers: Provider) -> LastLook[SimulatedPlan]:
+    return LastLook(parts_of(database, *providers))
 
 
 def to(*targets: str, purpose: Purpose = Purpose.PAYOUT) -> list[Sending]:
