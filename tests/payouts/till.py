@@ -47,13 +47,13 @@ class Till:
     def clock(self) -> ManualClock:
         return self.desk.clock
 
-    async def give(self, asset: str, units: int) -> None:
+    async def give(self, asset: str, units: int, custody: str = accounts.hot_custody(HOT.address)) -> None:
         """Put a balance into the books, as the company's gift."""
         gift = Posting(
             key=f"gift:{new_uuid7().hex}",
             event=LedgerEvent.HOT_WALLET_FUNDED,
             asset=asset,
-            moves=(Move(accounts.hot_custody(HOT.address), accounts.available(self.merchant.merchant_id), units),),
+            moves=(Move(custody, accounts.available(self.merchant.merchant_id), units),),
             merchant_id=self.merchant.merchant_id,
             happened_at=self.clock.now(),
         )
