@@ -13,7 +13,7 @@ from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.errors import Invalid, Problem
 from bitlinkpay.core.ids import show_id
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.db.pool import Database
+from bitlinkpay.db.pool import Database, OutcomeUnknown
 from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.batch_file import BadLine, Line, write_cells
@@ -31,6 +31,7 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     REPEATED = "repeated"  # its payout stands since an earlier time
     REFUSED = "refused"  # nothing was reserved for it
+    UNKNOWN = "unknown"  # the database was lost at its very end: only the same line again can tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class LineResult:
 
     Attributes:
         number: of the line in the file.
-        payout: None where it was refused.
-        problem: why, None where it was not.
+        payout: None where it was refused, or nobody knows.
+        problem: why, None where there is a payout.
     """
 
     number: int
@@ -62,7 +63,7 @@ class Batches:
         """Ask for every line's payout, one transaction each, in the order of the file; return a result per line.
 
         A line that is refused fails none of the others. Where the database is lost in between, the same file is run
-        again: what stands already is answered as repeated.
+        again: what stands already is answered as repeated. What it may have stored without an answer is no refusal.
 
         Args:
             merchant: whose payouts they are.
@@ -108,7 +109,8 @@ class Batches:
         try:
             is_repeat, payout = await self._database.unit(work, resolve=work)
         except Problem as problem:
-            return LineResult(line.number, line.source_id, Verdict.REFUSED, problem=problem)
+            verdict = Verdict.UNKNOWN if isinstance(problem, OutcomeUnknown) else Verdict.REFUSED
+            return LineResult(line.number, line.source_id, verdict, problem=problem)
         return LineResult(line.number, line.source_id, Verdict.REPEATED if is_repeat else Verdict.ACCEPTED, payout)
 
 
