@@ -122,7 +122,7 @@ async def test_the_first_time_of_going_counts_and_a_month_later_it_is_forgotten(
 
 
 @pytest.mark.parametrize("state", DepositState)
-async def test_DEP_01_what_stands_in_a_block_waits_no_more_until_its_block_is_gone(
+async def test_what_stands_in_a_block_waits_no_more_until_its_block_is_gone(
     database: Database, order: PayinId, state: DepositState
 ) -> None:
     one = transfer()
@@ -165,7 +165,7 @@ async def test_whoever_waits_for_the_order_is_told_once_that_it_came_and_once_th
         await listener.close()
 
 
-async def test_DEP_01_a_waiting_payment_moves_no_money(database: Database, order: PayinId) -> None:
+async def test_a_waiting_payment_moves_no_money(database: Database, order: PayinId) -> None:
     await note(database, order, transfer())
     async with database.reader() as tx:
         assert await tx.fetchval("select count(*) from deposits") == 0
