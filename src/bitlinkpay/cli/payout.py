@@ -122,6 +122,7 @@ async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
 
 async def _batch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:
     lines = parse_batch(_content(given.file))
+    _check_out(given.out)
     async with platform.database.reader() as tx:
         merchant = await find_merchant(tx, given.merchant)
     chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
@@ -140,6 +141,15 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise Invalid(f"{file} can't be read: {error.strerror}", param="file") from None
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuse a file that can't be written before anything is paid."""
+    try:
+        if out is not None:
+            out.open("ab").close()
+    except OSError as error:
+        raise Invalid(f"{out} can't be written: {error.strerror}", param="out") from None
 
 
 async def _switch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:

@@ -66,6 +66,8 @@ def _write(text: str, out: Path | None) -> None:
             file.write(text)
     except FileExistsError:
         raise Invalid(f"{out} exists already; name a new file") from None
+    except OSError as error:
+        raise Invalid(f"{out} can't be written: {error.strerror}") from None
 
 
 async def _show(settings: Settings, given: argparse.Namespace) -> object:

@@ -11,6 +11,7 @@ from bitlinkpay.cli import treasury_levels as levels
 from bitlinkpay.cli import treasury_views as views
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import DepositId, RefillId, parse_id, show_id
 from bitlinkpay.core.money import format_units, parse_decimal, to_units
 from bitlinkpay.db.driver import Tx
@@ -88,6 +89,8 @@ async def _refill(platform: Platform, asset_id: str, amount: str, fee: str) -> d
     asset, now = platform.registry.asset(asset_id), platform.clock.now()
     native = platform.registry.native(asset.network)
     units, taken = _units(asset, amount), _units(native, fee) if fee else 0
+    if not units:
+        raise Invalid("write the amount that was sent; it is above zero", param="amount")
     refill_id = await platform.database.unit(
         lambda tx: funding.refill(tx, asset, units, fee=(native, taken) if taken else None, now=now)
     )
