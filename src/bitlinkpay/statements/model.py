@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 from typing import Final
 
-from bitlinkpay.core.errors import Invalid
+from bitlinkpay.core.errors import Invalid, Unavailable
 from bitlinkpay.core.ids import MerchantId, PostingId
 
 
@@ -99,6 +99,18 @@ class DayNotBegun(Invalid):
 
     def __init__(self, today: date) -> None:
         super().__init__(f"ask for a day up to today, {today} in UTC", param="day")
+
+
+class StatementAstray(Unavailable):
+    """A statement ends otherwise than the books do; nobody is shown it."""
+
+    code = "statement.astray"
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(
+            f"the statement of {statement.asset} on {statement.day} does not end with what the books say; it is shown"
+            " once the operator has found out why (`bitlinkpay ledger check`)"
+        )
 
 
 def is_worth_showing(statement: Statement) -> bool:

@@ -7,13 +7,15 @@ from typing import Final
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
+from bitlinkpay.ledger import service as ledger
 from bitlinkpay.statements import store
-from bitlinkpay.statements.model import DayNotBegun, Line, Pots, Statement
+from bitlinkpay.statements.model import POTS, DayNotBegun, Line, Pots, Statement, StatementAstray
 
 REST: Final = timedelta(minutes=5)
 """How long a day rests before it is sealed: a small step of the server's clock over midnight must stop no posting."""
 
 MAX_LINES: Final = 1000
+_DAY: Final = timedelta(days=1)
 
 
 async def list_of_day(tx: Tx, merchant_id: MerchantId, assets: Sequence[str], day: date) -> list[Statement]:
@@ -29,13 +31,14 @@ async def list_of_day(tx: Tx, merchant_id: MerchantId, assets: Sequence[str], da
 
     Raises:
         DayNotBegun: it lies in the future.
+        StatementAstray: one of them ends otherwise than the books do; none is returned.
     """
     days = await store.find_days(tx)
     if day > days.today:
         raise DayNotBegun(days.today)
     openings = await store.openings(tx, merchant_id, assets, day)
     movements = await store.list_movements(tx, merchant_id, assets, day)
-    return [
+    found = [
         Statement(
             merchant_id=merchant_id,
             asset=asset,
@@ -46,6 +49,21 @@ async def list_of_day(tx: Tx, merchant_id: MerchantId, assets: Sequence[str], da
         )
         for asset in assets
     ]
+    if day == days.today:
+        ends = await _standing(tx, merchant_id)
+    else:
+        ends = await store.openings(tx, merchant_id, assets, day + _DAY)
+    for one in found:
+        if one.closing != ends.get(one.asset, Pots()):
+            raise StatementAstray(one)
+    return found
+
+
+async def _standing(tx: Tx, merchant_id: MerchantId) -> dict[str, Pots]:
+    """Return what a merchant has by its accounts, which no statement is made from."""
+    return {
+        one.asset: Pots(**{pot: getattr(one, pot) for pot in POTS}) for one in await ledger.balances(tx, merchant_id)
+    }
 
 
 async def list_lines(

@@ -7,7 +7,6 @@ import msgspec
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.money import format_units
-from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.statements import service
 from bitlinkpay.statements.export import show_pots
@@ -49,11 +48,8 @@ class Statements:
     async def of_day(self, call: Call, query: StatementQuery) -> StatementsBody:
         """Show a day."""
         wanted = [asset_of(self.registry, query.asset).id] if query.asset else list(self.registry.assets)
-
-        async def read(tx: Tx) -> list[Statement]:
-            return await service.list_of_day(tx, call.merchant_id, wanted, query.day)
-
-        found = await self.database.unit(read)
+        async with self.database.reader() as tx:
+            found = await service.list_of_day(tx, call.merchant_id, wanted, query.day)
         return StatementsBody(data=[self._body(one) for one in found if is_worth_showing(one)])
 
     def _body(self, statement: Statement) -> StatementBody:
