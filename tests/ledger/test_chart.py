@@ -6,6 +6,7 @@ from tests.ledger.makers import ADDRESS, ASSET, AT, broken, deposit, fund, merch
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.ledger import accounts, chart
+from bitlinkpay.ledger import chart_corrections as corrections
 from bitlinkpay.ledger import chart_outgoing as outgoing
 from bitlinkpay.ledger.model import ExistsDifferent, InsufficientBalance, LedgerEvent, Posted, Replayed
 from bitlinkpay.ledger.service import balance, balances, debt, debts, post, post_all, recoverable
@@ -304,6 +305,9 @@ def test_every_event_has_a_chart_function() -> None:
         outgoing.rent_returned(what, account="custody:hot:w", **common),
         outgoing.own_transfer(what, source="custody:deposits:a", target="custody:hot:w", **common),
         outgoing.unattributed_funded(what, address=ADDRESS, custody="custody:hot:w", **common),
+        corrections.surplus_found(what, account="custody:hot:w", **common),
+        corrections.shortage_written_off(what, parts=[("custody:hot:w", 9)], asset=ASSET, happened_at=AT),
+        corrections.upkeep_spent(what, parts=[("custody:hot:w", 9)], asset=ASSET, happened_at=AT),
     ]
     assert sorted(found.event for found in made) == sorted(LedgerEvent)
     for found in made:

@@ -72,7 +72,7 @@ class World:
             await self.node.mine()
             return (await self.live.command("treasury", "moves"))[::-1]
 
-        return await eventually(look, lambda moves: [move["state"] for move in moves] == ["done"] * count)
+        return await eventually(look, lambda moves: [move["state"] for move in moves] == ["done"] * count, seconds=150)
 
     async def in_balance(self) -> None:
         """Every wallet's books say what the chain says."""
