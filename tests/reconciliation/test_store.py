@@ -42,12 +42,12 @@ class Written:
     database: Database
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    async def hold(self, account: str, units: int, asset: str = TOKEN.id) -> None:
+    async def hold(self, account: str, units: int, asset: str = TOKEN.id, *, credit: str = accounts.EQUITY) -> None:
         posting = Posting(
             f"test:{next(self.numbers)}",
             LedgerEvent.HOT_WALLET_FUNDED,
             asset,
-            (Move(account, accounts.EQUITY, units),),
+            (Move(account, credit, units),),
             None,
             NOW,
         )
