@@ -42,6 +42,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         endpoints: JSON-RPC URLs of independent operators.
         quorum: how many must agree before anything is believed.
+        egress: an HTTP proxy in another place; each endpoint is then asked both ways, and twice `quorum` answers must
+            agree, so that no node can lie to us alone.
         poll: seconds between looks at the head; 0 takes half the network's block time, at most 1 s.
         finality: EVM: the block tag that decides what is final, `finalized` or `safe`.
         batches: EVM: whether the hot wallet may delegate to its batch executor (EIP-7702); without, one payment is one
@@ -52,6 +54,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     endpoints: tuple[str, ...] = ()
     quorum: int = 1
+    egress: str = ""
     poll: float = 0
     finality: Literal["finalized", "safe"] = "finalized"
     proof: Literal["", "recomputed", "compared"] = ""

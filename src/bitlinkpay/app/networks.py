@@ -15,7 +15,7 @@ from bitlinkpay.chains.registry_rows import Endpoints
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.ton.chain import TonChain
-from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.transport import Endpoint, endpoints_of
 from bitlinkpay.chains.tron.access import TronOptions
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.chains.tron.reader import Proof as TronProof
@@ -97,7 +97,9 @@ def stricter_of(
 def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing, demand: Demand) -> Chain:
     named = settings.networks.get(network.id, NetworkSettings())
     nodes, assets = registry.endpoints[network.id], registry.assets_of(network.id)
-    endpoints, quorum = [Endpoint(url) for url in nodes.urls], max(nodes.quorum, demand.quorum)
+    endpoints = endpoints_of(nodes.urls, named.egress)
+    # No operator is heard more than twice: twice as many answers come from at least as many operators.
+    quorum = max(nodes.quorum, demand.quorum) * (2 if named.egress else 1)
     match network.family:
         case Family.EVM:
             finality, proof = demand.finality or named.finality, Proof(named.proof or network.proof)

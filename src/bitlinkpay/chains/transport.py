@@ -7,7 +7,7 @@ reach a message, a log or a status.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +22,7 @@ from bitlinkpay.chains.pacing import Breaker, Pace
 from bitlinkpay.core.errors import Invalid
 
 _SECOND_NS = 1_000_000_000
+_SECOND_WAY = " by the second way"
 _HINT_BYTES = 4096
 _OK, _TOO_LARGE, _TOO_MANY = 200, 413, 429
 _RETRY_AFTER = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -82,6 +83,8 @@ class Endpoint:
         batch_max: the most calls in one HTTP request; learned downwards where the endpoint refuses.
         answer_bytes_max: bound on one HTTP answer.
         timeout: bound on one HTTP exchange, body included.
+        egress: an HTTP proxy that the endpoint is asked through, "" for straight; may carry credentials. Who is asked
+            both ways cannot tell us from others by our address, and lie to us alone (THREATS NODE-04).
     """
 
     url: str = field(repr=False)
@@ -91,24 +94,38 @@ class Endpoint:
     batch_max: int = 500
     answer_bytes_max: int = 64 * 1024 * 1024
     timeout: timedelta = timedelta(seconds=20)
+    egress: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not _is_http(self.url):
             raise Invalid("an RPC endpoint is an http or https URL with a host")
+        if self.egress and not _is_http(self.egress):
+            raise Invalid("an egress is the http or https URL of a proxy")
         if min(self.calls_per_second, self.burst, self.batch_max, self.answer_bytes_max) < 1:
             raise Invalid(f"the limits of endpoint {self.label} must be positive")
 
     @property
     def label(self) -> str:
-        """Return scheme, host and port: what may be shown."""
+        """Return scheme, host and port, and whether it is asked by the second way: what may be shown."""
+        return self._address + (_SECOND_WAY if self.egress else "")
+
+    @property
+    def party(self) -> str:
+        """Return the operator, by default the host and port; by the second way it counts beside itself."""
+        operator = self.operator or self._address.partition("//")[2]
+        return operator + (_SECOND_WAY if self.egress else "")
+
+    @property
+    def _address(self) -> str:
         parts = urlsplit(self.url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
-    @property
-    def party(self) -> str:
-        """Return the operator, by default the host and port."""
-        return self.operator or self.label.partition("//")[2]
+
+def endpoints_of(urls: Sequence[str], egress: str) -> list[Endpoint]:
+    """Return the endpoints of URLs; with an egress each of them twice, straight and by the second way."""
+    ways = ("", egress) if egress else ("",)
+    return [Endpoint(url, egress=way) for url in urls for way in ways]
 
 
 class Transport:
@@ -179,7 +196,12 @@ class Transport:
         bare, credentials = _without_credentials(url)
         try:
             async with self._open().request(
-                method, bare, data=body, headers={**headers, **credentials}, allow_redirects=False
+                method,
+                bare,
+                data=body,
+                headers={**headers, **credentials},
+                allow_redirects=False,
+                proxy=self.endpoint.egress or None,
             ) as response:
                 if response.status == _OK:
                     return await self._read(response, self.endpoint.answer_bytes_max)

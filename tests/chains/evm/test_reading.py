@@ -3,6 +3,8 @@
 import asyncio
 import copy
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -10,6 +12,7 @@ from tests.chains.evm.conftest import QUICK, ChainMaker
 from tests.chains.evm.rows import coin, network, token
 from tests.nodes.anvil import Anvil, Contract
 from tests.nodes.proxy import Edit, Mode, Proxy, RpcError
+from tests.nodes.relay import Relay
 
 from bitlinkpay.chains.base import Block, ChainError, EndpointFailed, ForkedBlock, GapError, NotEnoughAnswers
 from bitlinkpay.chains.codec.evm import parse
@@ -20,6 +23,7 @@ from bitlinkpay.chains.evm.reader import Proof
 from bitlinkpay.chains.transport import (
     AnswerTooLarge,
     Endpoint,
+    endpoints_of,
 )
 
 OURS = parse("0x" + "a1" * 20)
@@ -195,6 +199,49 @@ async def test_NODE_02_two_nodes_of_one_operator_count_once(node: Anvil, usdt: C
     a.edit = None
     assert credited((await chain.scan(2, 2))[0]) == PAID
     await chain.aclose()
+
+
+@asynccontextmanager
+async def by_two_ways(node: Anvil, usdt: Contract, to_us: Proxy) -> AsyncIterator[tuple[EvmChain, Relay]]:
+    """Read one node straight, and through a relay to which it shows the face that it shows to everybody."""
+    row = network(chain_id=node.chain_id, genesis=node.genesis)
+    async with Relay.start(node.url) as relay:
+        endpoints = endpoints_of([to_us.url], relay.url)
+        chain = EvmChain(row, [coin(), token(usdt.address)], endpoints, quorum=2, options=COMPARED)
+        try:
+            yield chain, relay
+        finally:
+            await chain.aclose()
+
+
+@pytest.mark.parametrize("lie", ["a larger amount", "no logs", "another target"])
+async def test_NODE_04_a_lie_to_us_alone_is_caught_by_the_second_way_out(
+    node: Anvil, chains: ChainMaker, usdt: Contract, proxies: Three, lie: str
+) -> None:
+    to_us = proxies[0]
+    to_us.edit = LIES[lie]
+    straight = chains(to_us, assets=[token(usdt.address)], options=COMPARED)
+    assert credited((await straight.scan(2, 2))[0]) != PAID, "alone it is believed"
+    async with by_two_ways(node, usdt, to_us) as (both, relay):
+        with pytest.raises(ChainError):
+            await both.scan(2, 2)
+        to_us.edit = None
+        for one in both.access.nodes:
+            one.rpc.breaker.succeeded()
+        relay.asked.clear()
+        assert credited((await both.scan(2, 2))[0]) == PAID
+        assert await both.balances(coin(), [OURS], 2) == await straight.balances(coin(), [OURS], 2)
+        assert {url.rstrip("/") for url in relay.asked} == {to_us.url}
+        assert [status.url for status in await both.endpoints()] == [to_us.url, f"{to_us.url} by the second way"]
+
+
+async def test_NODE_04_while_the_second_way_is_closed_one_operator_is_not_believed(
+    node: Anvil, usdt: Contract, proxies: Three
+) -> None:
+    async with by_two_ways(node, usdt, proxies[0]) as (both, relay):
+        relay.is_down = True
+        with pytest.raises(ChainError):
+            await both.scan(2, 2)
 
 
 @pytest.mark.parametrize("options", [QUICK, COMPARED], ids=["recomputed", "compared"])
