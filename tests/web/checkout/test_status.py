@@ -142,7 +142,11 @@ def test_what_is_asked_is_the_asked_amount_or_its_exact_rest(sent: list[int], is
 def test_the_reference_is_shown_wherever_the_payer_may_need_the_merchant() -> None:
     shows = {name: status_of(s.make(), OPENED + s.at, EN).has_reference for name, s in SCENES.items()}
     without = {name for name, has in shows.items() if not has}
-    quiet = {name for name in SCENES if name.startswith(("created", "confirming"))} | {"pick", "paid", "time-up"}
+    quiet = {name for name in SCENES if name.startswith(("created", "sighted", "confirming"))} | {
+        "pick",
+        "paid",
+        "time-up",
+    }
     assert without == quiet | {"paid-over"}
 
 

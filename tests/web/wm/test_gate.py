@@ -551,7 +551,7 @@ async def test_API_42_what_nobody_foresaw_is_a_number_and_not_a_trace(
     async with api.client(merchant) as client:
         await client.create_order(order())
         async with api.database.transaction() as tx:
-            await tx.execute("update payins set asset = 'gone-nowhere'")
+            await tx.execute("update payins set labels = '{gone-nowhere}'")
         code, message = await turned_away(client.detail("a-1"))
         assert code == OuterCode.UNAVAILABLE
         number = message.rpartition(" ")[2]
