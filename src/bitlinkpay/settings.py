@@ -54,11 +54,11 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     endpoints: tuple[str, ...] = ()
     quorum: int = 1
-    egress: str = ""
     poll: float = 0
     finality: Literal["finalized", "safe"] = "finalized"
     proof: Literal["", "recomputed", "compared"] = ""
     batches: bool = True
+    egress: str = ""
 
 
 class CallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

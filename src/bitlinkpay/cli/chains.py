@@ -95,7 +95,7 @@ async def _head(chain: Chain) -> tuple[Head | None, str]:
     return head, f"finality has stalled: no block after {since.height} of {since.time} is final" if since else ""
 
 
-def _quorum(registry: Registry, network: Network, egress: str) -> str:
+def _quorum(registry: Registry, network: Network, egress: str = "") -> str:
     """Return how many operators must agree, how many are named, and whether those are enough for large amounts."""
     nodes = registry.endpoints.get(network.id)
     if nodes is None:

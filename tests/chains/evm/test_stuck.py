@@ -95,9 +95,9 @@ async def test_NODE_12_an_error_of_one_node_is_no_failure_while_another_took_it(
         async with Desk.on(net, urls=[liar.url, honest.url], quorum=2) as desk:
             await desk.fund()
             attempt = await desk.prepare(payout(net.usdt, (A, 5)))
-            liar.edit, honest.mode = edit, Mode.RESET
+            liar.edit, honest.status = edit, 503
             assert (await desk.broadcast(attempt)).sent is Sent.UNCLEAR, "yet the first one passed it on"
-            honest.mode = Mode.HONEST
+            honest.status = 200
             desk.chain.access.nodes[1].rpc.breaker.succeeded()
             await desk.settle()
             assert (await desk.outcome(attempt)).delivered == (True,)
