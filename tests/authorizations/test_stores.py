@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.authorizations.people import PEER, Person, stored_merchant, stretched
+from tests.support.locks import until_one_waits
 
 from bitlinkpay.authorizations import setup, store
 from bitlinkpay.authorizations.model import (
@@ -336,13 +337,6 @@ async def test_the_history_is_numbered_without_gaps_by_many_who_write_at_once(pe
     assert {(event, at) for event, _, at in events[before:]} == {("device_introduced", now)}
 
 
-async def waits_for_a_lock(database: Database) -> bool:
-    """Say whether somebody waits here; each time in a new transaction, which looks at the others once."""
-    query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-    async with database.reader() as tx:
-        return bool(await tx.fetchval(query))
-
-
 async def test_two_who_introduce_the_last_device_at_once_stay_within_the_bound(person: Person) -> None:
     """The second one counts when the first is done, not while it is under way."""
     who, now = person.merchant.merchant_id, person.wall.now()
@@ -355,9 +349,7 @@ async def test_two_who_introduce_the_last_device_at_once_stay_within_the_bound(p
     async with person.database.transaction() as first:
         await introduce(first)
         second = asyncio.create_task(person.database.unit(introduce))
-        async with asyncio.timeout(5):
-            while not await waits_for_a_lock(person.database):
-                await asyncio.sleep(0)
+        await until_one_waits(person.database)
     with pytest.raises(Conflict, match="the merchant has 50 devices; end one first"):
         await second
     async with person.database.reader() as tx:

@@ -7,6 +7,7 @@ from tests.flows.harness import World
 from tests.flows.paying import Cashier
 from tests.flows.test_payouts import earn
 from tests.support.clock import ManualClock
+from tests.support.locks import until_one_waits
 
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store
@@ -14,12 +15,6 @@ from bitlinkpay.payouts.model import PayoutKind, PayoutTooLate, Terms
 from bitlinkpay.signer.keys import derive_keyring
 
 ASSET = "usdt-ethereum"
-
-
-async def someone_waits(database: Database) -> bool:
-    asked = "select true from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' limit 1"
-    async with database.reader() as tx:
-        return bool(await tx.fetchval(asked))
 
 
 async def test_LED_09_a_payout_approved_while_it_is_called_back_is_paid_or_given_back_and_never_both(
@@ -40,9 +35,7 @@ async def test_LED_09_a_payout_approved_while_it_is_called_back_is_paid_or_given
         called = asyncio.create_task(
             database.unit(lambda other: payouts.cancel(other, merchant_id, payout.kind, payout.source_id))
         )
-        async with asyncio.timeout(4):
-            while not await someone_waits(database):
-                await asyncio.sleep(0.01)
+        await until_one_waits(database)
     with pytest.raises(PayoutTooLate, match="approved already"):
         await called
     assert await cashier.state(payout) == "approved"
