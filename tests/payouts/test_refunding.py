@@ -8,6 +8,7 @@ import pytest
 from tests.deposits.test_store import deposit
 from tests.flows.paying import STRANGERS
 from tests.payouts.till import ASSET, UNIT, Till
+from tests.support.locks import until_one_waits
 
 from bitlinkpay.core.errors import Invalid, NotFound, Problem
 from bitlinkpay.core.ids import show_id
@@ -166,16 +167,33 @@ async def test_PAY_04_a_refund_that_has_not_come_to_nothing_answers_for_its_depo
     assert await till.everything() == before
 
 
-async def test_PAY_04_of_two_requests_at_once_for_one_deposit_one_refund_is_made(till: Till) -> None:
+@pytest.mark.parametrize("target", [STRANGERS["tron"], OTHER])
+async def test_PAY_04_of_two_requests_at_once_for_one_deposit_one_refund_is_made(till: Till, target: str) -> None:
+    of = await odd(till)
+    drafts = [await draft(till, of), await draft(till, of, target)]
+    refunds = till.payouts().refunds
+    async with till.database.transaction() as tx:
+        made = await refunds.request(tx, drafts[0], of.deposit_id)
+        later = asyncio.create_task(till.database.unit(lambda tx: refunds.request(tx, drafts[1], of.deposit_id)))
+        await until_one_waits(till.database)
+    if target == OTHER:
+        with pytest.raises(PayoutExistsDifferent):
+            await later
+    else:
+        assert await later == made
+    assert await places(till, of) == ("refunded", 0, ODD, 0)
+
+
+async def test_a_refund_made_and_rejected_while_another_request_waits_leaves_it_the_next_place(till: Till) -> None:
     of = await odd(till)
     drafts = [await draft(till, of), await draft(till, of, OTHER)]
-    refunds = till.payouts().refunds
-    answers = await asyncio.gather(
-        *(till.database.unit(lambda tx, d=d: refunds.request(tx, d, of.deposit_id)) for d in drafts),
-        return_exceptions=True,
-    )
-    assert [isinstance(answer, Payout) for answer in answers].count(True) == 1
-    assert [isinstance(answer, NotFound | PayoutExistsDifferent) for answer in answers].count(True) == 1
+    refunds, payouts = till.payouts().refunds, till.payouts()
+    async with till.database.transaction() as tx:
+        first = await refunds.request(tx, drafts[0], of.deposit_id)
+        later = asyncio.create_task(till.database.unit(lambda tx: refunds.request(tx, drafts[1], of.deposit_id)))
+        await until_one_waits(till.database)
+        await payouts.cancel(tx, first.merchant_id, first.kind, first.source_id)
+    assert (await later).source_id == f"{first.source_id}.2"
     assert await places(till, of) == ("refunded", 0, ODD, 0)
 
 

@@ -71,19 +71,18 @@ class Refunds:
             AddressRefused, AmountRefused, PayoutsStopped, QuoteExpired: nothing was reserved.
             Problem: what the preparation of a request failed of that repeats nothing.
         """
-        merchant_id = draft.new.merchant.merchant_id
-        earlier = await store.list_refunds(tx, merchant_id, deposit_id)
-        if earlier and earlier[-1].state not in _NOTHING:
-            return repeated(earlier[-1], draft.request_hash)
-        draft = await self._placing.check(tx, draft)
-        now = self._clock.now()
+        merchant_id, now = draft.new.merchant.merchant_id, self._clock.now()
         try:
-            deposit = await settling.begin_refund(tx, merchant_id, deposit_id, now)
+            deposit = await settling.begin_refund(
+                tx, merchant_id, deposit_id, now
+            )  # locks it: no other request comes between
         except NotFound:
-            meanwhile = await store.list_refunds(tx, merchant_id, deposit_id)
-            if len(meanwhile) > len(earlier):  # another request was first
-                return repeated(meanwhile[-1], draft.request_hash)
+            earlier = await store.list_refunds(tx, merchant_id, deposit_id)
+            if earlier and earlier[-1].state not in _NOTHING:
+                return repeated(earlier[-1], draft.request_hash)
             raise
+        draft = await self._placing.check(tx, draft)
+        earlier = await store.list_refunds(tx, merchant_id, deposit_id)
         payout = await self._payout(tx, _again(draft, len(earlier)), deposit)
         is_new = await store.insert(tx, payout, deposit.network)
         assert is_new, "a deposit that is refunded twice"
