@@ -12,8 +12,9 @@ from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import DepositId, PayoutId, SendingId, new_uuid7
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.payouts import checks, store
+from bitlinkpay.payouts import store
 from bitlinkpay.payouts.drafting import QUOTE_LIFE, Draft, Repeat
+from bitlinkpay.payouts.estimating import check_recipient
 from bitlinkpay.payouts.model import (
     Charge,
     Payout,
@@ -58,10 +59,7 @@ class Placing:
         stopped = await store.stops(tx, new.merchant.merchant_id, asset.network, asset.id)
         if stopped:
             raise PayoutsStopped(stopped[0])
-        family = self._registry.networks[asset.network].family
-        ours = await store.is_ours(tx, family.value, draft.target, new.tag)
-        contracts = [one.contract for one in self._registry.assets_of(asset.network) if one.contract]
-        checks.check_target(family, draft.target, ours=ours, contracts=contracts)
+        await check_recipient(tx, self._registry, self._registry.networks[asset.network], draft.target, new.tag)
         return draft
 
     def payout(
