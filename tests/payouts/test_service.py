@@ -10,6 +10,7 @@ import pytest
 from tests.flows.harness import REGISTRY
 from tests.flows.paying import STRANGERS
 from tests.payouts.till import ASSET, UNIT, Till
+from tests.support.locks import until_one_waits
 
 from bitlinkpay.core.errors import Invalid, Problem
 from bitlinkpay.core.ids import PayoutId, new_uuid7
@@ -215,6 +216,20 @@ async def test_PAY_04_of_two_requests_at_once_under_one_source_id_the_other_rese
         " repeat the same parameters or use a new source_id"
     )
     assert await till.money() == (1_000 * UNIT - made.reserved_units, made.reserved_units)
+    await till.check()
+
+
+async def test_PAY_04_a_repeat_that_waits_for_the_first_request_is_not_refused_by_the_limit_that_it_took(
+    till: Till,
+) -> None:
+    await till.terms(day_max_units=30 * UNIT)
+    payouts = till.payouts()
+    drafts = [await payouts.prepare(till.new("w-1", "20")) for _ in range(2)]
+    async with till.database.transaction() as tx:
+        made = await payouts.request(tx, drafts[0])
+        later = asyncio.create_task(till.database.unit(lambda tx: payouts.request(tx, drafts[1])))
+        await until_one_waits(till.database)
+    assert await later == made
     await till.check()
 
 

@@ -95,13 +95,14 @@ class Payouts:
                 source_id is free.
             Problem: what the preparation of a request failed of that repeats nothing.
         """
-        new = draft.new
-        earlier = await store.find_by_source(tx, new.merchant.merchant_id, new.kind, new.source_id)
-        if earlier is not None:
-            return repeated(earlier, draft.request_hash)
-        asset, draft = new.asset, await self._placing.check(tx, draft)
+        if earlier := await self._repeated(tx, draft):
+            return earlier
+        draft = await self._placing.check(tx, draft)
+        new, asset = draft.new, draft.new.asset
         available = accounts.available(new.merchant.merchant_id)
         await ledger.lock(tx, [(available, asset.id)])  # before the day's sum is read: no other request comes between
+        if earlier := await self._repeated(tx, draft):  # its twin came first, and is in the sum
+            return earlier
         terms = await store.find_terms(tx, new.merchant.merchant_id, new.kind, asset.id)
         now = self._clock.now()
         today = await store.day_units(tx, new.merchant.merchant_id, asset.id, now - _DAY)
@@ -110,13 +111,18 @@ class Payouts:
         charge = Charge(checks.fee_units(units, terms), draft.network_fee_units, draft.quote.units_max)
         payout = self._placing.payout(draft, units=units, charge=charge, hold=hold, now=now)
         if not await store.insert(tx, payout, asset.network):
-            stored = await store.find_by_source(tx, new.merchant.merchant_id, new.kind, new.source_id)
+            stored = await self._repeated(tx, draft)
             assert stored is not None, "a source_id that is taken by nobody"
-            return repeated(stored, draft.request_hash)
+            return stored
         await self._reserve(tx, payout, now)
         if payout.state is PayoutState.APPROVED:
             await self._placing.queue(tx, payout, now)
         return payout
+
+    async def _repeated(self, tx: Tx, draft: Draft | Repeat) -> Payout | None:
+        new = draft.new
+        earlier = await store.find_by_source(tx, new.merchant.merchant_id, new.kind, new.source_id)
+        return repeated(earlier, draft.request_hash) if earlier else None
 
     async def _hold(self, tx: Tx, draft: Draft, units: int, terms: Terms) -> str:
         if terms.review_above_units is not None and units > terms.review_above_units:
