@@ -94,7 +94,7 @@ async def test_LED_09_a_decision_is_heard_in_its_states_and_leaves_no_trace_in_a
         else:
             with pytest.raises(PayoutTooLate) as refused:
                 await till.database.unit(decide(till, payout))
-            assert refused.value.message == f"too late: the withdrawal is {state} already and can't be cancelled"
+            assert refused.value.message == f"too late: the withdrawal is {state} already"
             assert await till.everything() == before
 
 
@@ -231,6 +231,23 @@ async def test_PAY_04_a_repeat_that_waits_for_the_first_request_is_not_refused_b
         await until_one_waits(till.database)
     assert await later == made
     await till.check()
+
+
+@pytest.mark.parametrize("decide", [approve, reject, cancel])
+async def test_a_decision_that_another_was_faster_than_is_told_what_became_of_the_payout(
+    till: Till, decide: Decision
+) -> None:
+    payout = await reviewed(till)
+    await till.database.unit(approve(till, payout))
+    await till.database.unit(hold(till, payout))
+    held = await till.show(payout.payout_id)
+    async with till.database.transaction() as tx:
+        await approve(till, held, by="a third")(tx)
+        later = asyncio.create_task(till.database.unit(decide(till, held)))
+        await until_one_waits(till.database)
+    with pytest.raises(PayoutTooLate) as refused:
+        await later
+    assert refused.value.message == "too late: the withdrawal is approved already"
 
 
 @pytest.mark.parametrize("state", [PayoutState.REJECTED, PayoutState.CANCELLED, PayoutState.FAILED])

@@ -228,12 +228,12 @@ class BalanceTooLow(Conflict):
 
 
 class PayoutTooLate(Conflict):
-    """It is signed or has ended: nothing can call it back."""
+    """It is not where a decision about it could still be heard."""
 
     code = "payout.too_late"
 
     def __init__(self, state: PayoutState) -> None:
-        super().__init__(f"too late: the withdrawal is {state} already and can't be cancelled")
+        super().__init__(f"too late: the withdrawal is {state} already")
 
 
 class SamePerson(Problem):

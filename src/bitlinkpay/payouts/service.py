@@ -275,7 +275,8 @@ class Payouts:
         try:
             await move(tx, OWNERS[found.kind], found.payout_id, now)
         except TooLate:
-            raise PayoutTooLate(PayoutState.SIGNED if found.state is PayoutState.APPROVED else found.state) from None
+            now_is = (await self._locked(tx, found.payout_id)).state
+            raise PayoutTooLate(PayoutState.SIGNED if now_is is found.state else now_is) from None
         except NotFound:
             return False
         return True

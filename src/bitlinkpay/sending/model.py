@@ -264,9 +264,9 @@ class SendingExists(Conflict):
 
 
 class TooLate(Conflict):
-    """The payment is on its way: nothing can call it back."""
+    """The payment is not where it could be called back, held or resumed."""
 
     code = "sending.too_late"
 
     def __init__(self, state: SendingState) -> None:
-        super().__init__(f"too late: the payment is {state} already and can't be cancelled")
+        super().__init__(f"too late: the payment is {state} already")
