@@ -133,8 +133,10 @@ async def test_what_could_not_be_written_is_written_at_the_next_look(window: Win
     owner = await asyncpg.connect(schema_owner_dsn)
     try:
         await owner.execute(f"revoke insert on unconfirmed from {APP_ROLE}")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await window.look()
+        for _ in range(2):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await window.look()
+            window.pool.told = set()  # it left and came back, which makes it fresh again
         await owner.execute(f"grant insert on unconfirmed to {APP_ROLE}")
     finally:
         await owner.close()

@@ -15,7 +15,7 @@ from bitlinkpay.core.clock import Clock
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
-from bitlinkpay.deposits.model import Watched
+from bitlinkpay.deposits.model import TransferKey, Watched
 from bitlinkpay.deposits.unconfirmed import store
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Sightings:
         self._chain = chain
         self._clock = clock
         self._last: datetime | None = None
-        self._unwritten: list[Transfer] = []
+        self._unwritten: dict[TransferKey, Transfer] = {}
 
     async def step(self) -> None:
         """Look, if it is time to; a network that cannot be looked at is left for the next time."""
@@ -45,10 +45,10 @@ class Sightings:
         except ChainError as error:
             log.warning("%s: what waits for a block can't be read: %s", self._network.id, error)
             return
-        self._unwritten += waiting.fresh
+        self._unwritten |= {(t.txid, t.position, t.target): t for t in waiting.fresh}  # what came back is fresh again
         async with self._database.reader() as tx:
             known = await store.list_waiting(tx, self._network.id)
-            ours = await _ours(tx, self._network, self._unwritten)
+            ours = await _ours(tx, self._network, list(self._unwritten.values()))
         gone = [txid for txid in known if txid not in waiting.txids]
 
         async def work(tx: Tx) -> None:
