@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.flows.harness import REGISTRY
 from tests.payouts.makers import payout
 
+from bitlinkpay.chains.codec import ton
 from bitlinkpay.chains.outgoing import FeeQuote
 from bitlinkpay.core.assets import Family
 from bitlinkpay.core.errors import Unavailable
@@ -175,7 +176,7 @@ BODY = "12ab" + "0" * 32 + "cd34"
         (f"0x12AB{'9' * 32}CD34", [f"0x{BODY}"], f"0x{BODY}"),  # letter case is no difference to the eye
         (f"0x12ab{'9' * 32}cd35", [f"0x{BODY}"], ""),
         (f"0x22ab{'9' * 32}cd34", [f"0x{BODY}"], ""),
-        (f"0:aa11{'9' * 56}ff22", [f"0:aa11{'8' * 56}ff22"], f"0:aa11{'8' * 56}ff22"),
+        (f"0:aa11{'9' * 56}ff22", [f"0:aa11{'8' * 56}ff22"], ton.show(f"0:aa11{'8' * 56}ff22", testnet=False)),
         (f"0:aa11{'9' * 56}ff22", [f"0:ab11{'8' * 56}ff22"], ""),
         ("TNPeAAAAAAAAAAAAAAAAAAAAAAAAAANYqeL", ["TXYZ", "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"],
          "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"),
@@ -183,10 +184,23 @@ BODY = "12ab" + "0" * 32 + "cd34"
     ],
 )  # fmt: skip
 def test_PAY_29_four_characters_at_both_ends_are_compared(now: str, earlier: list[str], told: str) -> None:
-    assert checks.look_alike(now, earlier) == told
+    network = REGISTRY.networks["ton" if ":" in now else "tron"]
+    assert checks.look_alike(network, now, earlier) == told
+
+
+def test_PAY_29_on_ton_the_ends_that_people_are_shown_are_compared_too() -> None:
+    """The form that is shown ends with a checksum: whoever makes a twin of it has other ends in the canonical form."""
+    mine = f"0:aa11{'8' * 56}ff22"
+    shown = ton.show(mine, testnet=False)
+    others = (f"0:aabb{n:04x}{'9' * 52}ee22" for n in range(1 << 16))
+    twin = next(one for one in others if ton.show(one, testnet=False)[-4:] == shown[-4:])
+    assert ton.show(twin, testnet=False)[:4] == shown[:4]
+    assert checks.look_alike(REGISTRY.networks["ton"], twin, [mine]) == shown
+    assert checks.look_alike(REGISTRY.networks["ton"], f"0:aabb{'9' * 56}ee22", [mine]) == ""
 
 
 def test_PAY_29_an_address_that_was_paid_itself_is_told_only_of_the_other() -> None:
     mine, twin = f"0x{BODY}", f"0x12ab{'7' * 32}cd34"
-    assert checks.look_alike(mine, [mine]) == ""
-    assert checks.look_alike(mine, [mine, twin]) == twin
+    network = REGISTRY.networks["ethereum"]
+    assert checks.look_alike(network, mine, [mine]) == ""
+    assert checks.look_alike(network, mine, [mine, twin]) == twin

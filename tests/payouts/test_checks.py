@@ -12,6 +12,7 @@ from bitlinkpay.payouts.model import AddressRefused, AmountRefused, Terms
 
 REGISTRY = load_registry()
 USDT = REGISTRY.assets["usdt-tron"]
+NETWORK = REGISTRY.networks["ethereum"]
 SOMEBODY = "0x52908400098527886E0F7030069857D2E4169EE7"
 
 
@@ -66,9 +67,9 @@ def test_a_fee_is_flat_and_a_share_rounded_down() -> None:
 
 def test_PAY_29_an_address_that_only_looks_like_an_earlier_one_is_told() -> None:
     twin = "0x5290AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA9EE7"
-    assert checks.look_alike(twin, [SOMEBODY]) == SOMEBODY
-    assert checks.look_alike(SOMEBODY, [SOMEBODY]) == ""
-    assert checks.look_alike("0x1290AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA9EE7", [SOMEBODY]) == ""
+    assert checks.look_alike(NETWORK, twin, [SOMEBODY]) == SOMEBODY
+    assert checks.look_alike(NETWORK, SOMEBODY, [SOMEBODY]) == ""
+    assert checks.look_alike(NETWORK, "0x1290AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA9EE7", [SOMEBODY]) == ""
 
 
 def test_tags_travel_on_ton_only() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from bitlinkpay.core.assets import Asset, Family
+from bitlinkpay.chains.address import show_address
+from bitlinkpay.core.assets import Asset, Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.money import format_units, share_down, to_units
 from bitlinkpay.payouts.model import AddressRefused, AmountRefused, Terms
@@ -86,10 +87,18 @@ def fee_units(units: int, terms: Terms) -> int:
     return terms.fee_flat_units + share_down(units, terms.fee_ppm)
 
 
-def look_alike(canonical: str, earlier: Sequence[str]) -> str:
-    """Return an earlier address that looks like this one at both ends but is another, "" for none (PAY-29)."""
-    ends = _both_ends(canonical)
-    return next((one for one in earlier if one != canonical and _both_ends(one) == ends), "")
+def look_alike(network: Network, canonical: str, earlier: Sequence[str]) -> str:
+    """Return an earlier address, as it is shown, that looks like this one at both ends but is another, "" for none.
+
+    People compare what they are shown, which on TON is not the canonical form (PAY-29).
+    """
+    ends = _ends(network, canonical)
+    twins = (one for one in earlier if one != canonical and not ends.isdisjoint(_ends(network, one)))
+    return show_address(network, next(twins, ""))
+
+
+def _ends(network: Network, canonical: str) -> set[tuple[str, str]]:
+    return {_both_ends(canonical), _both_ends(show_address(network, canonical))}
 
 
 def _both_ends(address: str) -> tuple[str, str]:

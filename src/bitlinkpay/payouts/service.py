@@ -130,8 +130,9 @@ class Payouts:
         new = draft.new
         if terms.fresh_max_units is not None and await self._takes_fresh(tx, draft, units) > terms.fresh_max_units:
             return "takes more of what was credited in the last 24 hours than goes out without a review"
-        earlier = await store.earlier_targets(tx, new.merchant.merchant_id, new.asset.network, EARLIER_TARGETS)
-        twin = checks.look_alike(draft.target, earlier)
+        network = self._registry.networks[new.asset.network]
+        earlier = await store.earlier_targets(tx, new.merchant.merchant_id, network.id, EARLIER_TARGETS)
+        twin = checks.look_alike(network, draft.target, earlier)
         return f"looks like {twin}, which was paid before, and is another address" if twin else ""
 
     async def _takes_fresh(self, tx: Tx, draft: Draft, units: int) -> int:
