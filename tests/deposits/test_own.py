@@ -136,6 +136,7 @@ async def test_only_sweeps_from_orders_addresses_and_gas_to_them_make_them_move(
         asked = ["THot", "TPaid", "TSwept", "TOther", "TElsewhere"]
         assert await store.moving(tx, "tron", asked) == {"TSwept"}
         assert await store.moving(tx, "tron", []) == set()
+        assert await store.paying(tx, "tron", asked) == {"THot", "TSwept"}
 
 
 # --- what left in later blocks ------------------------------------------------------------------------------------------

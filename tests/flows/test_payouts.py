@@ -187,6 +187,27 @@ async def test_DEP_20_a_payout_to_another_merchants_order_pays_it_and_is_screene
     assert world.inbox.statuses(order) == [8]
 
 
+@pytest.mark.parametrize(("asset_id", "paid_id"), [("usdt-ton", "usdt-ton"), ("ton-ton", "usdt-ton")])
+async def test_a_payment_to_the_wallet_that_just_paid_waits_until_that_is_booked(
+    cashier: Cashier, asset_id: str, paid_id: str
+) -> None:
+    """On TON one wallet takes and pays: the chain shows what left before the books do, whoever looks first."""
+    world = cashier.world
+    await earn(cashier, "usdt-ton", "100")
+    await cashier.fund("usdt-ton", "40")
+    await cashier.fund("ton-ton", "50")
+    payout = await cashier.ask(paid_id, "20")
+    order = await world.open_order(asset_id, "5")
+    await cashier.run("ton")
+    await world.broadcast(world.payment(order))
+    await world.mine("ton", world.registry.networks["ton"].sandbox_lag + 1)
+    await world.run("ton")
+    assert (await cashier.state(payout), await world.states(order)) == ("broadcast", [("final", "")])
+    await cashier.finish("ton")
+    assert await cashier.state(payout) == "completed"
+    assert (await world.state(order), await world.states(order)) == ("paid", [("credited", "")])
+
+
 async def test_DEP_20_what_a_listed_wallet_of_ours_sends_is_held_like_anybodys(cashier: Cashier) -> None:
     world = cashier.world
     await earn(cashier, USDT, "100")

@@ -130,7 +130,7 @@ class Clearing:
         return [deposit for deposit in deposits if deposit.target not in moving]
 
     async def _concerns(self, deposits: Sequence[Deposit], height: int) -> tuple[dict[DepositId, str], frozenset[str]]:
-        """Return what speaks against deposits, and the assets whose balances cannot be read: only theirs wait."""
+        """Return what speaks against deposits, and the assets whose balances tell nothing now: only theirs wait."""
         unread: set[str] = set()
         concerns = {
             d.deposit_id: ABOVE_SANITY for d in deposits if d.units > self._registry.assets[d.asset].sanity_units
@@ -143,26 +143,35 @@ class Clearing:
                 uncovered = await self._uncovered(asset, group, height)
             except ChainError as error:
                 log.error("%s: balances cannot be read, its deposits wait: %s", asset, error)  # noqa: TRY400 - foreseen
+                uncovered = None
+            if uncovered is None:
                 unread.add(asset)
                 continue
             for deposit_id in uncovered:
                 concerns[deposit_id] = _and(concerns.get(deposit_id, ""), NOT_COVERED)
         return concerns, frozenset(unread)
 
-    async def _uncovered(self, asset_id: str, deposits: Sequence[Deposit], height: int) -> list[DepositId]:
-        """Return the deposits that the chain's own state does not bear out."""
+    async def _uncovered(self, asset_id: str, deposits: Sequence[Deposit], height: int) -> list[DepositId] | None:
+        """Return the deposits that the chain's own state does not bear out, None where nobody can tell now.
+
+        A wallet that takes orders' payments and pays as well (TON) may hold less than the books until what it just
+        paid is booked.
+        """
         if self._outputs is not None:
             return await self._outputs.list_missing(deposits)
         asset = self._registry.assets[asset_id]
         targets = sorted({deposit.target for deposit in deposits})
         async with self._database.reader() as tx:
             expected = await books.held_at(tx, asset, targets, height)
+            paying = await own_store.paying(tx, asset.network, targets)
         is_booked = deposits[0].state is not DepositState.SEEN
         if not is_booked:  # at sight it comes on top
             for deposit in deposits:
                 expected[deposit.target] += deposit.units
         balances = await self._chain.balances(asset, targets, height)
         short = {target for target, units in zip(targets, balances, strict=True) if units < expected[target]}
+        if short & paying:
+            return None
         for target in short:
             if is_booked:
                 log.critical("%s at %s: the chain holds less than the books; its deposits are held", asset_id, target)

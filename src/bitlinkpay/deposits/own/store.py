@@ -55,6 +55,19 @@ async def moving(tx: Tx, network: str, addresses: Sequence[str]) -> set[str]:
     return {row["address"] for row in rows}
 
 
+async def paying(tx: Tx, network: str, addresses: Sequence[str]) -> set[str]:
+    """Return those addresses, of orders or wallets, that a payment of ours is taking money from just now."""
+    rows = await tx.fetch(
+        """
+        select distinct source from sendings
+        where network = $1 and source = any($2::text[]) and state in ('sending', 'uncertain', 'confirming')
+        """,
+        network,
+        list(addresses),
+    )
+    return {row["source"] for row in rows}
+
+
 async def units_moved_above(tx: Tx, asset: Asset, addresses: Sequence[str], height: int) -> dict[str, int]:
     """Return by address what the books took off orders' addresses for payments of ours in blocks above a height.
 
