@@ -1,5 +1,6 @@
 """What the end of a payment does to the move that asked for it, to the books and to what is sent next: all or nothing."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from bitlinkpay.sending import service as sending
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingState
 from bitlinkpay.sending.service import Ending, Stage
 from bitlinkpay.sending.setup import ask
-from bitlinkpay.sending.store import find_by_owner, list_queued
+from bitlinkpay.sending.store import find_by_owner, list_queued, lock_by_owner
 from bitlinkpay.treasury import owner, stale
 from bitlinkpay.treasury.model import Method, Move, MoveKind, MoveState
 from bitlinkpay.treasury.moves import store
@@ -267,3 +268,21 @@ async def test_a_move_whose_payment_nobody_queued_is_a_fault_and_not_withdrawn_i
     with pytest.raises(NotFound, match="was ever queued"):
         await withdraw(database, stale.PATIENCE)
     assert await states(database) == {"0xaddress": (MoveState.MOVING, "")}
+
+
+async def test_it_takes_the_payment_before_the_move_as_a_lane_that_ends_it_does(database: Database) -> None:
+    """The other way round the two would wait for each other, and the server would throw one of them out."""
+    planned = move()
+    await insert(database, planned)
+    await queue(database, owner.money(planned, NOW))
+    async with database.transaction() as tx:
+        assert await lock_by_owner(tx, OwnerKind.SWEEP, planned.move_id)
+        withdrawing = asyncio.create_task(withdraw(database, stale.PATIENCE))
+        waits = "select count(*) from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+        while not await tx.fetchval(waits):
+            await asyncio.sleep(0.01)
+        assert await tx.fetchval(
+            "select count(*) from (select from treasury_moves where move_id = $1 for update skip locked) free",
+            planned.move_id,
+        )
+    assert await withdrawing == 1

@@ -24,13 +24,13 @@ async def withdraw(parts: TreasuryParts) -> int:
     now = parts.clock.now()
     async with parts.database.reader() as tx:
         found = await store.list_open(tx, parts.network.id, _SEEN)
-    old = [move.move_id for move, planned_at in found if now - planned_at >= PATIENCE]
+    old = [move for move, planned_at in found if now - planned_at >= PATIENCE]
 
     async def work(tx: Tx) -> int:
-        locked = await store.lock(tx, old)
-        changes = [_change(move) for move in locked.values() if await _cancelled(tx, move)]
-        await store.save(tx, changes, now)
-        return len(changes)
+        cancelled = [move.move_id for move in old if await _cancelled(tx, move)]  # before its move, as lanes lock them
+        locked = await store.lock(tx, cancelled)
+        await store.save(tx, [_change(move) for move in locked.values()], now)
+        return len(locked)
 
     async def _cancelled(tx: Tx, move: Move) -> bool:
         kind = OwnerKind.GAS if move.state is MoveState.FUELLING else OWNERS[move.kind]
