@@ -1,6 +1,7 @@
 """Books against chains while money comes and goes: no false alarm, and whatever is really wrong gets a name and a stop."""
 
 import logging
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from bitlinkpay.ledger.service import post_all
 from bitlinkpay.reconciliation import resolving
 from bitlinkpay.reconciliation.differences import store as differences
 from bitlinkpay.reconciliation.model import (
+    DRIFT_DAY,
     DRIFT_UNITS,
     Difference,
     DifferenceNotFound,
@@ -230,6 +232,25 @@ async def test_beyond_that_and_for_jettons_a_difference_on_ton_counts_like_any_o
     (found,) = await auditor.found()
     assert (found.state, found.sight.difference_units) == (DifferenceState.OPEN, units)
     assert await auditor.stopped() == [asset_id]
+
+
+async def test_who_takes_less_than_that_again_and_again_is_stopped_within_the_day(auditor: Auditor) -> None:
+    await auditor.cashier.fund("ton-ton", "50")
+    await change(auditor, "ton-ton", 5 * DRIFT_UNITS)  # what comes beside it buys nobody more time
+    await auditor.look_twice("ton")
+    for _ in range(DRIFT_DAY):
+        await change(auditor, "ton-ton", -DRIFT_UNITS)
+        await auditor.look_twice("ton")
+    assert await auditor.stopped() == []
+    await change(auditor, "ton-ton", -1)
+    await auditor.look_twice("ton")
+    assert [one.sight.difference_units for one in await auditor.found() if one.state is DifferenceState.OPEN] == [-1]
+    assert await auditor.stopped() == ["ton-ton"]
+    await book(auditor, (await auditor.found())[0])
+    await auditor.cashier.pass_time(timedelta(days=1))
+    await change(auditor, "ton-ton", -DRIFT_UNITS)
+    await auditor.look_twice("ton")
+    assert await auditor.stopped() == []
 
 
 # --- what a person decides ---------------------------------------------------------------------------------------------

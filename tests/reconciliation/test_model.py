@@ -11,6 +11,7 @@ from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.reconciliation.model import (
     COLD,
     DIFFERENCE,
+    DRIFT_DAY,
     DRIFT_GAIN,
     LIVING,
     Books,
@@ -96,6 +97,22 @@ def test_what_messages_bring_and_cost_is_taken_in_within_bounds(units: int, even
     assert judge(found, sight, drift_units=5) is None
     assert judge(replace(found, state=DifferenceState.OPEN), replace(sight, height=101), drift_units=5) is None
     assert judge(found, replace(sight, height=101)) is DifferenceEvent.CONFIRMED
+
+
+@pytest.mark.parametrize(
+    ("drifted", "units", "event"),
+    [
+        (5 * DRIFT_DAY - 5, -5, DifferenceEvent.DRIFTED),
+        (5 * DRIFT_DAY - 4, -5, DifferenceEvent.CONFIRMED),
+        (5 * DRIFT_DAY - 4, -4, DifferenceEvent.DRIFTED),
+        (5 * DRIFT_DAY, -1, DifferenceEvent.CONFIRMED),
+        (5 * DRIFT_DAY + 3, 1, DifferenceEvent.DRIFTED),
+    ],
+)
+def test_what_goes_with_messages_has_a_bound_for_a_day_too(drifted: int, units: int, event: DifferenceEvent) -> None:
+    sight = replace(SIGHT, chain_units=SIGHT.books_units + units)
+    later = replace(sight, height=101)
+    assert judge(replace(SUSPECTED, sight=sight), later, drift_units=5, drifted_units=drifted) is event
 
 
 @pytest.mark.parametrize("state", [state for state in DifferenceState if state not in LIVING])

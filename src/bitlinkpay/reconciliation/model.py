@@ -27,6 +27,9 @@ hundredths of one.
 DRIFT_GAIN: Final = 100
 """How many times more of them may have come than gone between two looks: notices are larger than fees."""
 
+DRIFT_DAY: Final = 50
+"""How many times as much may go within a day, 5 TON: who takes less than the bound at each look is stopped by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -199,20 +202,24 @@ class NothingToResolve(Conflict):
         super().__init__(f"the difference is {state}; only one that is open or agreed waits for a person")
 
 
-def judge(found: Difference | None, sight: Sight, *, drift_units: int = 0) -> DifferenceEvent | None:
+def judge(
+    found: Difference | None, sight: Sight, *, drift_units: int = 0, drifted_units: int = 0
+) -> DifferenceEvent | None:
     """Return what a look means for a living difference of its place; None where it means nothing new.
 
     Args:
         found: the difference, if any.
         sight: the look.
         drift_units: how much may be missing of a coin that messages bring and cost (see `DRIFT_UNITS`); 0 for others.
+        drifted_units: how much of it went that way within a day.
     """
     if found is None or found.state not in LIVING:
         return None
     if sight.difference_units == 0:
         return DifferenceEvent.AGREED
     if found.state is DifferenceState.SUSPECTED and sight.height > found.sight.height and _is_no_better(found, sight):
-        is_drift = -drift_units <= sight.difference_units <= drift_units * DRIFT_GAIN
+        loss_max = min(drift_units, max(0, drift_units * DRIFT_DAY - drifted_units))
+        is_drift = -loss_max <= sight.difference_units <= drift_units * DRIFT_GAIN
         return DifferenceEvent.DRIFTED if is_drift else DifferenceEvent.CONFIRMED
     return DifferenceEvent.CHANGED if sight.difference_units != found.sight.difference_units else None
 

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = 50
 DOUBTS: Final = 200
+_DAY: Final = timedelta(days=1)
 EVERY: Final = timedelta(minutes=1)
 EVERY_SEARCH: Final = timedelta(hours=1)
 """A Bitcoin node finds what an address holds by a search of minutes through all outputs."""
@@ -84,10 +85,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is read of one asset before the chain is asked; `refilling_units` are on their way out of cold storage."""
+    """What is read of one asset before the chain is asked.
+
+    Attributes:
+        refilling_units: on their way out of cold storage.
+        drifted_units: gone within a day as `model.DRIFT_UNITS` tells.
+    """
 
     height: int
     refilling_units: int
+    drifted_units: int
     places: Sequence[Place]
     books: Mapping[str, Books]
     doubts: Mapping[str, Difference]
@@ -192,7 +199,10 @@ class Reconciler:
                 places.append(Place(COLD, tuple(cold)))
             books = await store.read_books(tx, asset, places, cursor.final_height)
             refilling = await store.in_transit(tx, asset.id)
-        return _Look(cursor.final_height, refilling, places, books, doubts, page.last)
+            drifted = 0
+            if doubts and self._drift(asset):
+                drifted = await differences.drifted_units(tx, asset.id, self._parts.clock.now() - _DAY)
+        return _Look(cursor.final_height, refilling, drifted, places, books, doubts, page.last)
 
     async def _sights(self, asset: Asset, look: _Look) -> list[Sight]:
         addresses = [address for place in look.places for address in place.addresses]
@@ -227,7 +237,7 @@ class Reconciler:
         turns: list[_Turn] = []
         for sight in sights:
             doubt = look.doubts.get(sight.place)
-            event = judge(doubt, sight, drift_units=self._drift(asset))
+            event = judge(doubt, sight, drift_units=self._drift(asset), drifted_units=look.drifted_units)
             if doubt is None or event is None:
                 continue
             evidence: Sequence[Evidence] = doubt.evidence

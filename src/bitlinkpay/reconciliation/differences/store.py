@@ -160,6 +160,21 @@ async def count_unresolved(tx: Tx, asset: str) -> int:
     )
 
 
+async def drifted_units(tx: Tx, asset: str, since: datetime) -> int:
+    """Return how much of an asset went missing since a moment and was booked without a person."""
+    found = await tx.fetchval(
+        """
+        select coalesce(sum(d.books_units - d.chain_units), 0)
+        from differences d join difference_events e using (difference_id)
+        where d.asset = $1 and d.chain_units < d.books_units and e.event = $2 and e.at > $3
+        """,
+        asset,
+        DifferenceEvent.DRIFTED.value,
+        since,
+    )
+    return int(found)
+
+
 async def lock(tx: Tx, difference_id: UUID) -> Difference:
     """Lock and return one difference.
 
