@@ -37,6 +37,7 @@ async def test_a_settlement_goes_home_once_and_the_books_follow_the_chain(office
     await office.charge(fee_ppm=1000, fee_flat_units=500_000)
     before = await office.available()
     quote = await office.settlements.quote(office.ask("20"))
+    assert (await office.available(), await office.listed()) == (before, [])
 
     settlement = await office.settle("20")
 

@@ -205,13 +205,16 @@ async def test_what_is_wrong_in_itself_is_refused_by_quote_and_request_alike_and
         (owe, same, "0.000001 USDT are owed"),
     ],
 )
-async def test_what_stands_in_the_way_reserves_nothing_and_leaves_no_trace(
+async def test_what_stands_in_the_way_is_told_by_a_quote_too_reserves_nothing_and_leaves_no_trace(
     office: Office, trouble: Callable[[Office], Awaitable[None]], change: Callable[[Ask], Ask], words: str
 ) -> None:
     await trouble(office)
-    before, balance = await stored(office), await office.world.balance()
-    with pytest.raises(Problem, match=words):
-        await office.settlements.request(change(office.ask("20")), office.shown())
+    before, balance, ask, told = await stored(office), await office.world.balance(), change(office.ask("20")), []
+    for step in (office.settlements.quote(ask), office.settlements.request(ask, office.shown())):
+        with pytest.raises(Problem, match=words) as refused:
+            await step
+        told.append((refused.value.code, refused.value.message))
+    assert told[0] == told[1]
     assert await stored(office) == before
     assert await office.world.balance() == balance
 

@@ -23,7 +23,7 @@ from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.merchants.model import MerchantState
 from bitlinkpay.payouts import store as payouts_store
-from bitlinkpay.payouts.checks import check_amount, fee_units
+from bitlinkpay.payouts.checks import check_amount
 from bitlinkpay.payouts.drafting import Draft, Repeat
 from bitlinkpay.payouts.model import AddressRefused, NewPayout, Payout, PayoutKind, Terms
 from bitlinkpay.payouts.service import Payouts
@@ -88,13 +88,19 @@ class Settlements:
         """Return what would arrive and what it would cost now; nothing is reserved.
 
         Raises:
-            Problem: what `request` would refuse.
+            Problem: what `request` would refuse: it is reserved as there, and thrown away.
         """
         draft = await self._prepare(ask)
-        async with self._database.reader() as tx:
-            terms, available = await self._standing(tx, ask)
-        units = _units(ask, draft, terms, available)
-        return Quote(units, fee_units(units, terms), draft.network_fee_units)
+
+        async def work(tx: Tx) -> None:
+            raise _OnlyAsked(await self._reserve(tx, ask, draft))
+
+        try:
+            await self._database.unit(work)
+        except _OnlyAsked as asked:
+            charge = asked.payout.charge
+            return Quote(asked.payout.units, charge.fee_units, charge.network_fee_units)
+        raise AssertionError("reserved what was only asked for")
 
     async def request(self, ask: Ask, shown: Shown) -> Settlement:
         """Check, reserve and queue a settlement, or return the one that this request repeats.
@@ -266,6 +272,14 @@ class Settlements:
         units = _units(ask, draft, terms, available)
         exact = replace(draft, new=replace(draft.new, amount=from_units(units, asset.decimals)))
         return await self._payouts.request(tx, exact)
+
+
+class _OnlyAsked(Exception):
+    """Ends the transaction of a quote with what it would have reserved."""
+
+    def __init__(self, payout: Payout) -> None:
+        super().__init__(payout)
+        self.payout = payout
 
 
 def _units(ask: Ask, draft: Draft, terms: Terms, available_units: int) -> int:
