@@ -28,7 +28,7 @@ from bitlinkpay.treasury.levels import store as levels
 from bitlinkpay.treasury.model import GasLimits
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.stale import PATIENCE
-from bitlinkpay.treasury.sweeping import Sweeping
+from bitlinkpay.treasury.sweeping import ASK_EVERY, Sweeping
 
 USDT, NETWORK, ETH = "usdt-ethereum", "ethereum", "eth-ethereum"
 TRON_USDT, TRX, SOLANA_USDT = "usdt-tron", "trx-tron", "usdt-solana"
@@ -143,9 +143,44 @@ async def test_SWP_04_what_costs_more_than_it_brings_waits_for_better_times(coll
     await collector.sweep(NETWORK)
     assert await collector.moves() == []
     collector.factor = Decimal("0.1")
+    await collector.cashier.pass_time(ASK_EVERY)
     await collector.sweep(NETWORK)
     assert await collector.moves() == [("together", USDT, "done")]
     assert await collector.at(order.address, USDT) == 0
+
+
+async def test_the_network_is_asked_again_about_what_is_not_worth_it_after_a_while_or_when_it_changed(
+    collector: Collector,
+) -> None:
+    await collector.cashier.fund(ETH, "1")
+    await collector.paid_order(USDT, "1")
+    collector.factor = Decimal(10)
+    parts, asked = collector.parts(NETWORK), []
+
+    async def counted(base: str, quote: str) -> Decimal:
+        asked.append(base)
+        return await parts.prices(base, quote)
+
+    sweeping = Sweeping(replace(parts, prices=counted))
+    for _ in range(3):
+        assert [one.reason[:14] for one in (await sweeping.plan(ANYTHING))[USDT]] == ["moving it cost"]
+        assert not await sweeping.step(ANYTHING)
+    assert len(asked) == 1
+    await collector.paid_order(USDT, "100")
+    assert len((await sweeping.plan(ANYTHING))[USDT]) == 2
+    assert len(asked) == 2
+    await sweeping.plan(ANYTHING)
+    assert len(asked) == 3, "what is worth it is weighed anew, at the price of now"
+    await sweeping.step(ANYTHING)
+    await collector.finish(NETWORK)
+    assert await collector.moves() == [("together", USDT, "done")]
+    asked.clear()
+    for _ in range(2):
+        await sweeping.plan(ANYTHING)
+    assert asked == []
+    await collector.cashier.pass_time(ASK_EVERY)
+    await sweeping.plan(ANYTHING)
+    assert len(asked) == 1
 
 
 async def test_SWP_04_the_small_ones_do_not_make_the_large_ones_wait(collector: Collector) -> None:

@@ -7,7 +7,7 @@ meanwhile: what is opened is checked once more in the transaction that opens it.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 from uuid import uuid4
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 PAGE: Final = 100
 """How many addresses one plan looks at per asset, the largest first."""
 LEASE_LIFE: Final = timedelta(minutes=1)
+ASK_EVERY: Final = timedelta(minutes=1)
+"""How often a network is asked again about the same money at the same addresses, when none of it was worth moving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,22 @@ def afford(weighed: Sequence[Weighed], budget: Budget) -> list[Weighed]:
     return allowed
 
 
+@dataclass(frozen=True, slots=True)
+class _Resting:
+    """What is not worth moving, and until when nobody asks again."""
+
+    addresses: Sequence[Sweepable]
+    weighed: Sequence[Weighed]
+    until: datetime
+
+
 class Sweeping:
     """The collecting of one network. Many may run: one at a time opens moves."""
 
     def __init__(self, parts: TreasuryParts) -> None:
         self._parts = parts
         self._token = uuid4()
+        self._resting: dict[str, _Resting] = {}
 
     async def plan(self, purposes: frozenset[Purpose]) -> dict[str, list[Weighed]]:
         """Return by asset what would be moved now, and why the rest waits.
@@ -97,10 +109,20 @@ class Sweeping:
             if reason := held.get(asset.id):
                 found[asset.id] = [Weighed(one, reason=f"the asset is on hold: {reason}") for one in addresses]
                 continue
-            found[asset.id] = afford(await Scales(parts, asset).weigh(addresses), budget)
+            found[asset.id] = afford(await self._weigh(asset, addresses), budget)
             for one in found[asset.id]:
                 budget = budget.less(one)
         return found
+
+    async def _weigh(self, asset: Asset, addresses: Sequence[Sweepable]) -> Sequence[Weighed]:
+        """Weigh what has changed, or was not looked at for a while: dust lies there for ever."""
+        resting, wall = self._resting.get(asset.id), self._parts.wall.now()
+        if resting and resting.addresses == addresses and wall < resting.until:
+            return resting.weighed
+        weighed = await Scales(self._parts, asset).weigh(addresses)
+        if not any(one.move or one.setup_units for one in weighed):
+            self._resting[asset.id] = _Resting(addresses, weighed, wall + ASK_EVERY)
+        return weighed
 
     async def step(self, purposes: frozenset[Purpose]) -> bool:
         """Plan once and open what pays; return True when there may be more at once.
