@@ -274,7 +274,7 @@ async def test_refusals_are_told_apart_by_status_type_and_code(rest: Rest, signe
         ),
         (client.list_orders(OrderQuery(limit=0)), (422, "invalid", "request.invalid", "limit")),
         (
-            client.create_order(msgspec.structs.replace(ORDER, source_id="A-2", currency="XXX")),
+            client.create_order(msgspec.structs.replace(ORDER, source_id="A-2", currency="XTS")),
             (503, "unavailable", "rate.no_quote", None),
         ),
         (client.create_order(ORDER, idempotency_key="a key"), (400, "invalid", "request.malformed", "idempotency-key")),

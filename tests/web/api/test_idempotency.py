@@ -54,7 +54,7 @@ async def test_a_refusal_is_an_answer_too(rest: Rest, client: RestClient, signer
 
 
 async def test_what_is_unavailable_or_unreadable_is_kept_by_nobody(rest: Rest, client: RestClient) -> None:
-    assert (await post(client, order(currency="XXX"))).status == 503
+    assert (await post(client, order(currency="XTS"))).status == 503
     assert (await post(client, {"source_id": "A-1"})).status == 422
     assert await rest.count("api_answers") == 0
     assert (await post(client, order())).status == 201

@@ -81,7 +81,7 @@ REFUSED = [
     ({"asset": "usdt-mars"}, (422, "asset.not_offered", "asset")),
     ({"asset": "sol-solana"}, (422, "order.asset_not_offered", "asset")),
     ({"exchange_rate": "7", "amount": "10"}, (422, "order.price_disagrees", "amount")),
-    ({"currency": "XXX"}, (503, "rate.no_quote", None)),
+    ({"currency": "XTS"}, (503, "rate.no_quote", None)),
     ({"callback_url": "ftp://shop.example/cb"}, (422, "callback_url.forbidden", "callback_url")),
     ({"amount": "0.01", "fiat_amount": "9" * 22}, (422, "order.amount_out_of_range", "amount")),
 ]
