@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from yarl import URL
 
+from bitlinkpay.client.connections import Connections, read_within
 from bitlinkpay.merchants.api_keys.signing import (
     KEY_HEADER,
     NONCE_HEADER,
@@ -101,7 +101,7 @@ class RawAnswer:
     body: bytes
 
 
-class RestClient:
+class RestClient(Connections):
     """One key's connection to the REST API; use it as an async context manager, or call `close`.
 
     Every call may raise `ApiRefused`, `ApiUnreachable` or `StrangeAnswer`. Calls that change something take an
@@ -120,12 +120,9 @@ class RestClient:
             tls: for the mutual TLS port: a context with the platform's CA and the merchant's certificate.
             timeout_s: seconds for one call.
         """
-        self._url = url.rstrip("/")
+        super().__init__(url, tls, timeout_s)
         self._key_id = key_id
         self._sign = sign
-        self._tls = tls
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def hmac(cls, url: str, key_id: str, secret: str, *, tls: ssl.SSLContext | None = None) -> Self:
@@ -269,7 +266,9 @@ class RestClient:
             async with self._connected().request(
                 method, url, data=body or None, headers=signed, allow_redirects=False
             ) as answer:
-                content = await _read(answer)
+                content = await read_within(answer, _ANSWER_MAX)
+                if content is None:
+                    raise StrangeAnswer(f"the answer is larger than {_ANSWER_MAX} bytes")
                 found = {name.lower(): value for name, value in answer.headers.items()}
                 return RawAnswer(answer.status, found, content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -282,22 +281,6 @@ class RestClient:
         signature = write_signature(self._sign(text))
         return {KEY_HEADER: self._key_id, TIME_HEADER: sent, NONCE_HEADER: nonce, SIGNATURE_HEADER: signature}
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def __aenter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self.close()
-
     async def _get(self, path: str, query: Request | None, kind: type[T]) -> T:
         given = {name: value for name, value in _values(query).items() if value != ""}
         target = f"{path}?{urlencode(given)}" if given else path
@@ -307,12 +290,6 @@ class RestClient:
         headers = {HEADER: idempotency_key} if idempotency_key else {}
         content = msgspec.json.encode(body) if body is not None else b""
         return _good(await self.send("POST", path, content, headers=headers), kind)
-
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
-        return self._session
 
 
 async def walk(
@@ -345,12 +322,3 @@ def _good(answer: RawAnswer, kind: type[T]) -> T:
         raise StrangeAnswer(f"HTTP {answer.status}: {wrong}") from None
     wait = answer.headers.get("retry-after", "0")
     raise ApiRefused(answer.status, error, int(wait) if wait.isdecimal() else 0)
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    parts = bytearray()
-    async for part in answer.content.iter_any():
-        parts += part
-        if len(parts) > _ANSWER_MAX:
-            raise StrangeAnswer(f"the answer is larger than {_ANSWER_MAX} bytes")
-    return bytes(parts)

@@ -6,12 +6,12 @@ import string
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Protocol, Self
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from bitlinkpay.client.connections import Connections, read_within
 from bitlinkpay.wm.answers import OrderCreated, OrderDetail, PreOrderCreated, WithdrawCreated, WithdrawDetail
 from bitlinkpay.wm.bodies import CreateOrder, CreatePreOrder, Lookup, Request, Withdraw, write_request
 from bitlinkpay.wm.envelope import SECRET_SIZE, Sealed, load_public_key, seal_envelope
@@ -70,7 +70,7 @@ class _Seal(Protocol):
     def __call__(self, broker: str, plaintext: bytes) -> Sealed: ...
 
 
-class WmClient:
+class WmClient(Connections):
     """One merchant's connection to the merchant API; use it as an async context manager, or call `close`.
 
     Every call may raise `WmRefused`, `WmTurnedAway`, `WmUnreachable` or `StrangeAnswer`.
@@ -99,12 +99,9 @@ class WmClient:
         self._start(url, broker, _Encrypted(envelope_key), context, timeout_s)
 
     def _start(self, url: str, broker: str, seal: _Seal, context: ssl.SSLContext | None, timeout_s: int) -> None:
-        self._url = url.rstrip("/")
+        super().__init__(url, context, timeout_s)
         self._broker = broker
         self._seal = seal
-        self._context = context
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def of_files(cls, url: str, broker: str, files: KeyFiles) -> Self:
@@ -170,43 +167,15 @@ class WmClient:
             async with self._connected().post(self._url + route, data=sealed.body, headers=headers) as answer:
                 if answer.status != _OK:
                     raise StrangeAnswer(f"HTTP {answer.status}")
-                return await _read(answer)
+                content = await read_within(answer, _ANSWER_MAX)
+                if content is None:
+                    raise StrangeAnswer(f"the answer is larger than {_ANSWER_MAX} bytes")
+                return content
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise WmUnreachable(f"no answer from {self._url}: {error}") from error
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def __aenter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the connections."""
-        await self.close()
-
     async def _call(self, route: Route, request: Request) -> JsonValue:
         return await self.call(route, write_request(request))
-
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._context if self._context is not None else True)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
-        return self._session
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    parts = bytearray()
-    async for part in answer.content.iter_any():
-        parts += part
-        if len(parts) > _ANSWER_MAX:
-            raise StrangeAnswer(f"the answer is larger than {_ANSWER_MAX} bytes")
-    return bytes(parts)
 
 
 class _Encrypted:

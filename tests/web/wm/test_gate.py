@@ -456,7 +456,7 @@ VARIANTS = [
 
 async def raw_request(api: MerchantApi, merchant: TestMerchant, request: bytes) -> bytes:
     async with api.client(merchant) as client:
-        context = client._context
+        context = client._tls
     port = int(api.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
     writer.write(request)
