@@ -28,7 +28,7 @@ from bitlinkpay.settings import Settings
 from bitlinkpay.web.api.app import ApiApp
 from bitlinkpay.web.checkout.orders import Changes, Orders
 from bitlinkpay.web.checkout.routes import build_routes
-from bitlinkpay.web.site import Front, Site
+from bitlinkpay.web.site import Front, Site, unreadable
 from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
 from bitlinkpay.web.wm.desk import Desk
@@ -80,9 +80,10 @@ def _listeners(settings: Settings, authority: Authority, front: Front, site: Sit
     sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
     files = TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
     tls = server_context(files)
+    wm, web = settings.wm, settings.web
     return [
-        Listener(front, host=settings.wm.host, port=settings.wm.port, tls=tls, sharing=sharing),
-        Listener(site, host=settings.web.host, port=settings.web.port, tls=None, sharing=sharing),
+        Listener(front, host=wm.host, port=wm.port, tls=tls, sharing=sharing, unreadable=unreadable),
+        Listener(site, host=web.host, port=web.port, tls=None, sharing=sharing, unreadable=unreadable),
     ]
 
 

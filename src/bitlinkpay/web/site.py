@@ -11,16 +11,30 @@ from litestar.types import Scope as LitestarScope
 from litestar.types import Send as LitestarSend
 
 from bitlinkpay.web.api.app import PREFIX, ApiApp
+from bitlinkpay.web.api.app import unreadable as unreadable_rest
 from bitlinkpay.web.checkout.notices import show_http_error
 from bitlinkpay.web.wm.app import ROUTES, WmApp
 from bitlinkpay.web.wm.asgi import HttpScope, Receive, Send
+from bitlinkpay.web.wm.protocol import LastWord, unreadable_envelope
 
 _SDK_PREFIX: Final = b"/v1/api/"
 
 
 def is_rest(scope: HttpScope) -> bool:
     """Say whether a request is for the REST API, which shares `/v1/` with the SDK protocol."""
-    return scope["raw_path"].startswith(PREFIX) and not scope["raw_path"].startswith(_SDK_PREFIX)
+    return _is_rest(scope["raw_path"])
+
+
+def unreadable(target: bytes, why: str) -> LastWord:
+    """Answer HTTP that cannot be read: by the REST API where it names a path of it, else by the SDK protocol."""
+    if not _is_rest(target):
+        return unreadable_envelope(target, why)
+    reply = unreadable_rest(why)
+    return LastWord(reply.status, reply.headers, reply.body)
+
+
+def _is_rest(target: bytes) -> bool:
+    return target.startswith(PREFIX) and not target.startswith(_SDK_PREFIX)
 
 
 class Front:

@@ -1,11 +1,13 @@
 """The merchant API's port answers REST too: there the certificate must be of the key's own merchant."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -25,13 +27,14 @@ from bitlinkpay.merchants.api_keys.signing import hmac_signer
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.web.api.build import build_api
-from bitlinkpay.web.site import Front, Site, is_rest
+from bitlinkpay.web.site import Front, Site, is_rest, unreadable
 from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
 from bitlinkpay.web.wm.gate import EncryptedGate, PlainGate
 from bitlinkpay.web.wm.listener import Listener
 from bitlinkpay.web.wm.opener import Opener
 from bitlinkpay.wm.bodies import CreateOrder
+from bitlinkpay.wm.ids import OuterCode
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +57,8 @@ async def both(
         files = TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
         site = Site([], WmApp(PlainGate(api.directory, Mode.SANDBOX), api.desk), app)
         listeners = [
-            Listener(front, host="127.0.0.1", port=0, tls=server_context(files)),
-            Listener(site, host="127.0.0.1", port=0, tls=None),
+            Listener(front, host="127.0.0.1", port=0, tls=server_context(files), unreadable=unreadable),
+            Listener(site, host="127.0.0.1", port=0, tls=None, unreadable=unreadable),
         ]
         api.url, rest.url = (
             f"https://localhost:{await listeners[0].start()}",
@@ -126,6 +129,68 @@ async def test_API_01_no_certificate_no_answer_on_the_merchant_apis_port(both: t
     async with RestClient(api.url, signer.key_id, signer.sign, tls=bare) as client:
         with pytest.raises(ApiUnreachable):
             await client.balances()
+
+
+async def raw(url: str, request: bytes, tls: ssl.SSLContext | None) -> bytes:
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, ssl=tls)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+BROKEN = [
+    b"x: a\x00b\r\n\r\n",
+    b"idempotency-key: a\x01b\r\n\r\n",
+    b"content-length: -2\r\n\r\n",
+    b"x: " + b"a" * 33_000,
+    b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=["a NUL", "a control in a key", "a length", "too large", "a chunk"])
+async def test_http_that_cannot_be_read_gets_the_answer_of_the_face_it_was_meant_for(
+    both: tuple[MerchantApi, Rest], broken: bytes
+) -> None:
+    """A REST client that reads no more than the status must not take HTTP 200 for a payout that was cancelled."""
+    api, _ = both
+    tls = context_of(await api.merchant())
+    for url, context in ((api.url, tls), (api.plain_url, None)):
+        for target in (b"/v1/payouts/out_1/cancel", b"/v1/orders?limit=1"):
+            got = await raw(url, b"POST " + target + b" HTTP/1.1\r\nhost: localhost\r\n" + broken, context)
+            head, _, body = got.partition(b"\r\n\r\n")
+            assert got.count(b"HTTP/1.1 ") == 1
+            assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n"), got
+            assert b"\r\nconnection: close" in head
+            told = json.loads(body)
+            assert (told["type"], told["code"], told["param"]) == ("invalid", "request.malformed", None)
+            assert f"request-id: {told['request_id']}".encode() in head
+        for target in (b"/v1/api/broker/order/create", b"/pay/x"):
+            got = await raw(url, b"POST " + target + b" HTTP/1.1\r\nhost: localhost\r\n" + broken, context)
+            assert got.startswith(b"HTTP/1.1 200 OK\r\n"), got
+            assert json.loads(got.partition(b"\r\n\r\n")[2])["code"] == OuterCode.ROUTE
+
+
+async def test_http_without_a_target_is_answered_in_the_sdks_words(both: tuple[MerchantApi, Rest]) -> None:
+    """Nothing of the request before on the connection counts: what names no path is nobody's."""
+    _, rest = both
+    before = b"GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    got = await raw(rest.url, b"\x16\x03\x01 hello\r\n\r\n", None)
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    place = urlsplit(rest.url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    writer.write(before)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(length)
+    writer.write(b"\x16\x03\x01 hello\r\n\r\n")
+    last = await reader.read()
+    assert last.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert json.loads(last.partition(b"\r\n\r\n")[2])["code"] == OuterCode.ROUTE
+    writer.close()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from bitlinkpay.web.api.refusals import (
     NoRoute,
     TooLarge,
     TooSlow,
+    Unreadable,
     WrongMediaType,
     WrongMethod,
     error_of,
@@ -158,8 +159,18 @@ def _refused(problem: Problem, request_id: str, more: Mapping[str, str]) -> tupl
     return Reply(status_of(problem), body, {**headers_of(problem), **more}), request_id
 
 
+def unreadable(why: str) -> Reply:
+    """Return the answer to HTTP that could not be read far enough to be a request."""
+    reply, request_id = _refused(Unreadable(why), _new_id(), {})
+    return Reply(reply.status, reply.body, _headers_with(reply, request_id))
+
+
+def _headers_with(reply: Reply, request_id: str) -> dict[str, str]:
+    return {**_COMMON, "request-id": request_id, **reply.headers}
+
+
 async def _send(send: Send, reply: Reply, request_id: str) -> None:
-    headers = {**_COMMON, "request-id": request_id, "content-length": str(len(reply.body)), **reply.headers}
+    headers = {**_headers_with(reply, request_id), "content-length": str(len(reply.body))}
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
     await send({"type": "http.response.body", "body": reply.body})

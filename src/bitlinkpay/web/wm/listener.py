@@ -14,7 +14,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from bitlinkpay.web.wm.asgi import HttpScope, Receive, Send
-from bitlinkpay.web.wm.protocol import ConnectionLimits, Idle, protocol_factory
+from bitlinkpay.web.wm.protocol import ConnectionLimits, Idle, Unreadable, protocol_factory, unreadable_envelope
 
 AsgiApp: TypeAlias = Callable[[HttpScope, Receive, Send], Awaitable[None]]
 
@@ -47,11 +47,13 @@ class Listener:
         tls: ssl.SSLContext | None,
         limits: ConnectionLimits | None = None,
         sharing: Sharing = Sharing.ALONE,
+        unreadable: Unreadable = unreadable_envelope,
     ) -> None:
         self._host = host
         self._port = port
         self._tls = tls
         self._sharing = sharing
+        self._unreadable = unreadable
         self._limits = limits or ConnectionLimits()
         self._state = ServerState()
         self._idle = Idle()
@@ -132,7 +134,7 @@ class Listener:
         handshake_s, shutdown_s = (self._limits.handshake_s, _SHUTDOWN_S) if self._tls else (None, None)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                protocol_factory(self._config, self._state, self._limits, self._idle),
+                protocol_factory(self._config, self._state, self._limits, self._idle, self._unreadable),
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=handshake_s,

@@ -5,8 +5,10 @@ Stock uvicorn puts no limit on the time or size of request headers and lets a fr
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeAlias
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -40,6 +42,24 @@ class ConnectionLimits:
     idle_s: int = 75
 
 
+@dataclass(frozen=True, slots=True)
+class LastWord:
+    """What is answered to HTTP that cannot be read; then the connection ends."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Unreadable: TypeAlias = Callable[[bytes, str], LastWord]
+"""Says what to answer, by the target as far as it was read (b"" for not at all), and by what is wrong."""
+
+
+def unreadable_envelope(_: bytes, why: str) -> LastWord:
+    """Answer as the SDK protocol answers everything: at HTTP 200."""
+    return LastWord(200, {"content-type": "application/json"}, turn_away(OuterCode.ROUTE, why))
+
+
 class Idle:
     """Connections with no request in work, longest idle first."""
 
@@ -68,9 +88,19 @@ class Idle:
 class WmProtocol(HttpToolsProtocol):
     """One connection: identity read once, from TLS; head bounded in time and size."""
 
-    def __init__(self, config: Config, server_state: ServerState, *, limits: ConnectionLimits, idle: Idle) -> None:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        *,
+        limits: ConnectionLimits,
+        idle: Idle,
+        unreadable: Unreadable,
+    ) -> None:
         super().__init__(config, server_state, {})
         self.access_log = False
+        self.url = b""
+        self._unreadable = unreadable
         self._limits = limits
         self._idle = idle
         self._deadline: asyncio.TimerHandle | None = None
@@ -128,14 +158,16 @@ class WmProtocol(HttpToolsProtocol):
             self._idle.enter(self)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read as the protocol answers everything, at HTTP 200, and hang up.
+        """Answer what cannot be read, and hang up.
 
         Nothing is written while an earlier request of the connection is owed its answer: answers keep their places.
         """
         if self._is_owed_nothing():
-            body = turn_away(OuterCode.ROUTE, msg)
-            head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+            last = self._unreadable(self.url, msg)
+            headers = {**last.headers, "content-length": str(len(last.body)), "connection": "close"}
+            lines = [f"HTTP/1.1 {last.status} {HTTPStatus(last.status).phrase}"]
+            lines += [f"{name}: {value}" for name, value in headers.items()]
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + last.body)
         self.transport.close()
 
     def _is_owed_nothing(self) -> bool:
@@ -163,11 +195,11 @@ class WmProtocol(HttpToolsProtocol):
 
 
 def protocol_factory(
-    config: Config, state: ServerState, limits: ConnectionLimits, idle: Idle
+    config: Config, state: ServerState, limits: ConnectionLimits, idle: Idle, unreadable: Unreadable
 ) -> Callable[[], WmProtocol]:
     """Return what makes one protocol a connection."""
 
     def make() -> WmProtocol:
-        return WmProtocol(config, state, limits=limits, idle=idle)
+        return WmProtocol(config, state, limits=limits, idle=idle, unreadable=unreadable)
 
     return make
