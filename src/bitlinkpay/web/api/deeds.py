@@ -17,7 +17,7 @@ from bitlinkpay.core.errors import Conflict, Kind, Problem
 from bitlinkpay.db import idempotency
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.idempotency import Key, Stored
-from bitlinkpay.db.pool import Database
+from bitlinkpay.db.pool import Database, OutcomeUnknown
 from bitlinkpay.web.api.call import Call, Reply
 from bitlinkpay.web.api.refusals import Unreadable, error_of, status_of
 
@@ -28,7 +28,7 @@ _KEPT: Final = frozenset({Kind.INVALID, Kind.NOT_FOUND, Kind.CONFLICT})
 """Refusals that are answers: what is limited, forbidden or unavailable may go well the next time."""
 
 Deed = Callable[[Tx], Awaitable[msgspec.Struct]]
-"""The work of a request in one transaction. Repeated, it finds what it did: by `source_id`, or by the state it left."""
+"""The work of a request in one transaction. Repeated, it finds by `source_id` what it made; a cancel is refused."""
 
 Prepare = Callable[[], Awaitable[Deed]]
 """What comes before, with no transaction open: prices, addresses, networks."""
@@ -102,7 +102,13 @@ class Deeds:
         async def work(tx: Tx) -> Reply:
             return Reply(status, msgspec.json.encode(await deed(tx)))
 
-        return await self._database.unit(work, resolve=work)
+        async def resolve(tx: Tx) -> Reply:
+            try:
+                return await work(tx)
+            except Problem as refused:  # perhaps only because it is done: a cancel cannot be done twice
+                raise OutcomeUnknown(f"the work cannot be found: {refused}") from refused
+
+        return await self._database.unit(work, resolve=resolve)
 
     async def _keeping(self, key: Key, status: int, deed: Deed) -> Reply:
         async def work(tx: Tx) -> Reply:
