@@ -120,6 +120,18 @@ async def lock(tx: Tx, merchant_id: MerchantId) -> Merchant:
     return found
 
 
+async def lock_for(tx: Tx, merchant_id: MerchantId, event: MerchantEvent) -> Merchant:
+    """Lock a merchant to whom something is about to happen.
+
+    Raises:
+        MerchantNotFound, MerchantConflict: there is none, or in its state this may not happen.
+    """
+    found = await lock(tx, merchant_id)
+    if not MERCHANT.allows(found.state, event):
+        raise MerchantConflict(found, event)
+    return found
+
+
 async def find_by_broker(tx: Tx, broker: str) -> Merchant | None:
     """Return the merchant with this broker id, or None."""
     return await store.find_by_broker(tx, broker)
@@ -146,7 +158,7 @@ async def change(
         MerchantNotFound, MerchantConflict: there is none, or it is revoked.
         Invalid: a term makes no sense, or `edit` touched what is not a term.
     """
-    before = await _locked(tx, merchant_id, MerchantEvent.CHANGED)
+    before = await lock_for(tx, merchant_id, MerchantEvent.CHANGED)
     after = edit(before)
     if any(getattr(before, name) != getattr(after, name) for name in _FIXED):
         raise Invalid(f"{', '.join(_FIXED)} are not terms")
@@ -162,7 +174,7 @@ async def note_change(
     tx: Tx, merchant_id: MerchantId, detail: Mapping[str, object], *, now: datetime, cause: str = "operator"
 ) -> None:
     """Write a change of terms that another package keeps into the merchant's history. Raises as `change`."""
-    merchant = await _locked(tx, merchant_id, MerchantEvent.CHANGED)
+    merchant = await lock_for(tx, merchant_id, MerchantEvent.CHANGED)
     await _note(tx, merchant, MerchantEvent.CHANGED, detail, cause=cause, now=now, was=merchant.state)
 
 
@@ -215,7 +227,7 @@ async def issue_certificate(
         MerchantNotFound, MerchantConflict: there is none, or it is revoked.
         TooMany: it holds 10 valid certificates.
     """
-    merchant = await _locked(tx, merchant_id, MerchantEvent.CERTIFICATE_ISSUED)
+    merchant = await lock_for(tx, merchant_id, MerchantEvent.CERTIFICATE_ISSUED)
     held = [held for held in await store.list_certificates(tx, merchant_id) if held.is_valid(now)]
     if len(held) >= MOST_CERTIFICATES:
         raise TooMany(f"the merchant has {MOST_CERTIFICATES} valid certificates; revoke one first")
@@ -232,7 +244,7 @@ async def rotate_certificates(
     cause: str = "operator",
 ) -> Credentials:
     """Give a merchant a new certificate and let all older ones end after `overlap`. Raises as `issue_certificate`."""
-    merchant = await _locked(tx, merchant_id, MerchantEvent.CERTIFICATE_ISSUED)
+    merchant = await lock_for(tx, merchant_id, MerchantEvent.CERTIFICATE_ISSUED)
     held = [certificate.spki for certificate in await store.list_certificates(tx, merchant_id)]
     ended = await store.revoke_certificates(tx, merchant_id, held, now + overlap)
     if ended:
@@ -250,7 +262,7 @@ async def revoke_certificate(
         MerchantNotFound, MerchantConflict: there is none, or it is revoked.
         CertificateNotFound: it has no such certificate, or that one is revoked already.
     """
-    merchant = await _locked(tx, merchant_id, MerchantEvent.CERTIFICATE_REVOKED)
+    merchant = await lock_for(tx, merchant_id, MerchantEvent.CERTIFICATE_REVOKED)
     if not await store.revoke_certificates(tx, merchant_id, [spki], now):
         raise CertificateNotFound
     detail = {"spki": [spki.hex()], "from": now.isoformat()}
@@ -286,7 +298,7 @@ async def rotate_webhook_secret(
         MerchantNotFound, MerchantConflict: there is none, or it is revoked.
         TooMany: five secrets sign already.
     """
-    merchant = await _locked(tx, merchant_id, MerchantEvent.SECRET_ROTATED)
+    merchant = await lock_for(tx, merchant_id, MerchantEvent.SECRET_ROTATED)
     await store.expire_secrets(tx, merchant_id, now + overlap)
     live = (await store.list_secrets(tx, [merchant_id])).get(merchant_id, [])
     if len(live) >= MOST_SECRETS:
@@ -297,15 +309,8 @@ async def rotate_webhook_secret(
     return secret
 
 
-async def _locked(tx: Tx, merchant_id: MerchantId, event: MerchantEvent) -> Merchant:
-    found = await lock(tx, merchant_id)
-    if not MERCHANT.allows(found.state, event):
-        raise MerchantConflict(found, event)
-    return found
-
-
 async def _move(tx: Tx, merchant_id: MerchantId, event: MerchantEvent, *, now: datetime, cause: str) -> Merchant:
-    before = await _locked(tx, merchant_id, event)
+    before = await lock_for(tx, merchant_id, event)
     after = replace(before, state=MERCHANT.next(before.state, event))
     await _save(tx, after, was=before.state)
     await _note(tx, after, event, {}, cause=cause, now=now, was=before.state)

@@ -16,6 +16,7 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import ApiKeyId, MerchantId, new_uuid7, show_id
 from bitlinkpay.core.sealing import Purpose, Sealer
 from bitlinkpay.db.pool import Tx
+from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants import store as merchants_store
 from bitlinkpay.merchants.api_keys import store
 from bitlinkpay.merchants.api_keys.model import (
@@ -26,7 +27,7 @@ from bitlinkpay.merchants.api_keys.model import (
     TooManyApiKeys,
     check_terms,
 )
-from bitlinkpay.merchants.model import MERCHANT, Merchant, MerchantConflict, MerchantEvent, MerchantNotFound
+from bitlinkpay.merchants.model import Merchant, MerchantEvent
 
 MOST_KEYS: Final = 20
 _SECRET_BYTES: Final = 32
@@ -115,7 +116,7 @@ async def revoke(tx: Tx, merchant_id: MerchantId, key_id: ApiKeyId, *, now: date
         MerchantNotFound, MerchantConflict: there is no such merchant, or it is revoked (with all it had).
         ApiKeyNotFound: it has no working key of this id.
     """
-    merchant = await _locked(tx, merchant_id, MerchantEvent.API_KEY_REVOKED)
+    merchant = await merchants.lock_for(tx, merchant_id, MerchantEvent.API_KEY_REVOKED)
     if not await store.revoke(tx, merchant_id, key_id, now):
         raise ApiKeyNotFound
     detail = {"key_id": show_id("key", key_id)}
@@ -134,7 +135,7 @@ def _key(
 
 
 async def _create(tx: Tx, key: ApiKey, cause: str) -> None:
-    merchant = await _locked(tx, key.merchant_id, MerchantEvent.API_KEY_CREATED)
+    merchant = await merchants.lock_for(tx, key.merchant_id, MerchantEvent.API_KEY_CREATED)
     working = [one for one in await store.list_keys(tx, key.merchant_id) if one.revoked_at is None]
     if len(working) >= MOST_KEYS:
         raise TooManyApiKeys(f"the merchant has {MOST_KEYS} working API keys; revoke one first")
@@ -146,15 +147,6 @@ async def _create(tx: Tx, key: ApiKey, cause: str) -> None:
         "networks": list(key.networks),
     }
     await _note(tx, merchant, MerchantEvent.API_KEY_CREATED, detail, cause=cause, now=key.created_at)
-
-
-async def _locked(tx: Tx, merchant_id: MerchantId, event: MerchantEvent) -> Merchant:
-    merchant = await merchants_store.find_for_update(tx, merchant_id)
-    if merchant is None:
-        raise MerchantNotFound(merchant_id)
-    if not MERCHANT.allows(merchant.state, event):
-        raise MerchantConflict(merchant, event)
-    return merchant
 
 
 async def _note(
