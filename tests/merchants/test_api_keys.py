@@ -194,10 +194,18 @@ class Counted(Database):
     """A database that counts what it is asked."""
 
     units = 0
+    statements = 0
 
     async def unit(self, work, **more):
         self.units += 1
-        return await super().unit(work, **more)
+        return await super().unit(lambda tx: self._counting(tx, work), **more)
+
+    async def _counting(self, tx: Tx, work):
+        def count(_) -> None:
+            self.statements += 1
+
+        with tx.query_logger(count):
+            return await work(tx)
 
 
 async def test_a_flood_of_keys_that_nobody_has_costs_a_few_questions(
@@ -214,5 +222,23 @@ async def test_a_flood_of_keys_that_nobody_has_costs_a_few_questions(
         assert holder is not None
         assert (holder.key, holder.merchant) == (made.key, owner)
         assert counted.units <= 8
+    finally:
+        await counted.close()
+
+
+async def test_keys_of_many_merchants_are_looked_up_together(app_dsn: str, database: Database, some_merchant) -> None:
+    owners = [some_merchant(merchant_id=MerchantId(new_uuid7()), broker=f"shop{n}") for n in range(30)]
+    async with database.transaction() as tx:
+        for owner in owners:
+            await merchants_store.insert(tx, owner)
+        made = [await make(tx, owner) for owner in owners]
+    counted = await Counted.connect(app_dsn, size=2)
+    try:
+        keys = ApiKeys(counted)
+        holders = await asyncio.gather(*(keys.find(one.key.key_id) for one in made))
+        assert [(holder.key, holder.merchant) for holder in holders if holder] == [
+            (one.key, owner) for one, owner in zip(made, owners, strict=True)
+        ]
+        assert 0 < counted.statements < 15, "one statement for all merchants, not one for each"
     finally:
         await counted.close()

@@ -1,6 +1,6 @@
 """Every SQL statement about merchants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -98,6 +98,12 @@ async def find(tx: Tx, merchant_id: MerchantId) -> Merchant | None:
     """Return a merchant."""
     row = await tx.fetchrow("select * from merchants where merchant_id = $1", merchant_id)
     return None if row is None else _merchant(row)
+
+
+async def find_many(tx: Tx, merchant_ids: Collection[MerchantId]) -> dict[MerchantId, Merchant]:
+    """Return those of the merchants that there are, by id."""
+    rows = await tx.fetch("select * from merchants where merchant_id = any($1::uuid[])", list(merchant_ids))
+    return {merchant.merchant_id: merchant for merchant in map(_merchant, rows)}
 
 
 async def find_for_update(tx: Tx, merchant_id: MerchantId) -> Merchant | None:

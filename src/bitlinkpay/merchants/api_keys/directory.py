@@ -59,13 +59,12 @@ class ApiKeys:
     async def _load_many(self, key_ids: Sequence[ApiKeyId]) -> Sequence[Holder | Problem | None]:
         async def read(tx: Tx) -> list[Holder | Problem | None]:
             keys = {key.key_id: key for key in await store.find_keys(tx, key_ids)}
-            owners = {key.merchant_id for key in keys.values()}
-            merchants = {owner: await merchants_store.find(tx, owner) for owner in sorted(owners)}
+            merchants = await merchants_store.find_many(tx, {key.merchant_id for key in keys.values()})
             return [_holder(keys.get(key_id), merchants) for key_id in key_ids]
 
         return await self._database.unit(read)
 
 
-def _holder(key: ApiKey | None, merchants: Mapping[MerchantId, Merchant | None]) -> Holder | None:
+def _holder(key: ApiKey | None, merchants: Mapping[MerchantId, Merchant]) -> Holder | None:
     merchant = merchants.get(key.merchant_id) if key else None
     return Holder(key, merchant) if key and merchant else None
