@@ -16,7 +16,7 @@ from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.model import Deposit, DepositState
 from bitlinkpay.merchants.api_keys.model import Scope
 from bitlinkpay.payins import store
-from bitlinkpay.payins.model import NewOrder, NewPreOrder, Payin, PayinState
+from bitlinkpay.payins.model import NewOrder, NewPreOrder, Payin, PayinState, ReturnLinks
 from bitlinkpay.payins.pages import store as pages
 from bitlinkpay.payins.service import Payins, Repeat
 from bitlinkpay.payins.store import Draft
@@ -31,7 +31,6 @@ from bitlinkpay.web.wm.links import return_links
 from bitlinkpay.web.wm.shapes import OrderUrl
 from bitlinkpay.webhooks.policy import UrlPolicy
 from bitlinkpay.webhooks.urls import check_url
-from bitlinkpay.wm import bodies
 
 _GONE: Final = frozenset({DepositState.DROPPED, DepositState.REVERSED})
 
@@ -135,20 +134,12 @@ class Orders:
 
     async def create_pre(self, call: Call, body: CreatePreOrder) -> Deed:
         """Prepare an order whose payer picks the network."""
-        fiat_amount = positive(body.fiat_amount, "fiat_amount")
-        links = bodies.CreatePreOrder(
-            source_id=body.source_id,
-            coin=body.coin,
-            fiat_amount=fiat_amount,
-            home_url=body.home_url,
-            success_url=body.success_url,
-            failure_url=body.failure_url,
-        )
+        links = ReturnLinks(body.home_url, body.success_url, body.failure_url)
         new = NewPreOrder(
             merchant=call.merchant,
             source_id=body.source_id,
             coin=body.coin,
-            fiat_amount=fiat_amount,
+            fiat_amount=positive(body.fiat_amount, "fiat_amount"),
             lang=body.lang,
             links=return_links(links, call.merchant, self.mode),
             callback_url=check_url(body.callback_url, self.urls) if body.callback_url else "",

@@ -16,7 +16,7 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.payins import store
-from bitlinkpay.payins.model import NewOrder, NewPreOrder, OrderNotFound, Payin
+from bitlinkpay.payins.model import NewOrder, NewPreOrder, OrderNotFound, Payin, ReturnLinks
 from bitlinkpay.payins.service import Payins, Repeat
 from bitlinkpay.payins.store import Draft
 from bitlinkpay.web.errors import wm_code, wm_message
@@ -153,13 +153,14 @@ class Desk:
 
     async def _pre_create(self, admitted: Admitted) -> bytes:
         order = parse_create_pre_order(admitted.plaintext)
+        links = ReturnLinks(order.home_url, order.success_url, order.failure_url)
         new = NewPreOrder(
             merchant=admitted.merchant,
             source_id=order.source_id,
             coin=order.coin,
             fiat_amount=order.fiat_amount,
             lang=order.lang,
-            links=return_links(order, admitted.merchant, self._mode),
+            links=return_links(links, admitted.merchant, self._mode),
             callback_url=self._callback(order.callback_url),
         )
         payin = await self._openings.submit(_Opening(admitted.seal, await self._payins.prepare_pre(new)))

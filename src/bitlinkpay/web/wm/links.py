@@ -8,7 +8,6 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.payins.model import ReturnLinks
-from bitlinkpay.wm.bodies import CreatePreOrder
 
 # What may stand in a URL (RFC 3986): no space, control, quote, angle bracket, backslash or letter beyond ASCII, so that
 # browsers and this parser read the same host.
@@ -22,17 +21,17 @@ class ForbiddenLink(Invalid):
     code = "return_link.forbidden"
 
 
-def return_links(order: CreatePreOrder, merchant: Merchant, mode: Mode) -> ReturnLinks:
-    """Return the checked links of a pre-order, "" for those that were left out.
+def return_links(asked: ReturnLinks, merchant: Merchant, mode: Mode) -> ReturnLinks:
+    """Return the links of a pre-order, "" for those that were left out, once each of them is checked.
 
     Raises:
         ForbiddenLink: not an absolute https URL (http too in a sandbox), with user information, or to a host that is
             not on the merchant's list where it has one.
     """
     return ReturnLinks(
-        home=_checked(order.home_url, "home_url", merchant, mode),
-        success=_checked(order.success_url, "success_url", merchant, mode),
-        failure=_checked(order.failure_url, "failure_url", merchant, mode),
+        home=_checked(asked.home, "home_url", merchant, mode),
+        success=_checked(asked.success, "success_url", merchant, mode),
+        failure=_checked(asked.failure, "failure_url", merchant, mode),
     )
 
 
