@@ -20,7 +20,6 @@ from bitlinkpay.core.ids import ApiKeyId, parse_id
 from bitlinkpay.core.sealing import Sealer, Unsealable
 from bitlinkpay.db import replay
 from bitlinkpay.db.batch import MicroBatch
-from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.api_keys.directory import ApiKeys, Holder
 from bitlinkpay.merchants.api_keys.model import Algorithm
@@ -39,9 +38,10 @@ from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import MerchantState
 from bitlinkpay.web.api.call import Caller
 from bitlinkpay.web.api.refusals import ClockOff, Replayed, TooMany, Unsigned
+from bitlinkpay.web.wm.gate import CLOCK_SKEW
 from bitlinkpay.web.wm.limits import Buckets, Rate, steady
+from bitlinkpay.web.wm.seals import claim
 
-CLOCK_SKEW: Final = timedelta(minutes=5)
 BATCH: Final = 256
 _TIME: Final = re.compile(r"[0-9]{10}", re.ASCII)
 _NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
@@ -190,16 +190,8 @@ class Gate:
 
     async def _claim(self, digests: Sequence[bytes]) -> Sequence[bool | Problem]:
         now = self._wall.now()
-
-        async def work(tx: Tx) -> list[bool | Problem]:
-            new = await replay.claim(tx, [replay.Seal(digest, now) for digest in digests])
-            answers: list[bool | Problem] = []
-            for digest in digests:
-                answers.append(digest in new)
-                new.discard(digest)
-            return answers
-
-        return await self._database.unit(work)
+        seals = [replay.Seal(digest, now) for digest in digests]
+        return await self._database.unit(lambda tx: claim(tx, seals, now))
 
     def _refused(self, what: str, knock: Knock, holder: Holder | None = None) -> Unsigned:
         """Note a security event, so many a minute and peer; nothing of the client's own making stands in it."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 from bitlinkpay.core.errors import Conflict
 from bitlinkpay.db import replay
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.wm.envelope import Seal
 
 
 class Replayed(Conflict):
@@ -18,8 +18,17 @@ class Replayed(Conflict):
         super().__init__("this request was already received; send a new one (new w-ts or w-nonce)")
 
 
-async def claim(tx: Tx, seals: Sequence[Seal | None], now: datetime) -> list[bool]:
-    """Claim envelopes in the transaction of their work; False for a replay, also within the batch.
+class Once(Protocol):
+    """What may be answered once: an envelope, or a signed request of the REST API."""
+
+    @property
+    def digest(self) -> bytes:
+        """Return what no other one has."""
+        ...
+
+
+async def claim(tx: Tx, seals: Sequence[Once | None], now: datetime) -> list[bool]:
+    """Claim what is answered in this transaction; False for a replay, also within the batch.
 
     Args:
         tx: the open transaction.
