@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
 
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
@@ -13,6 +12,7 @@ from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database, savepoint
 from bitlinkpay.merchants.api_keys.model import Scope
 from bitlinkpay.payouts import store
+from bitlinkpay.payouts.batches import AT_ONCE
 from bitlinkpay.payouts.drafting import Draft, Repeat
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
 from bitlinkpay.payouts.service import Payouts
@@ -37,9 +37,6 @@ from bitlinkpay.web.origins import check_origin
 from bitlinkpay.webhooks.policy import UrlPolicy
 from bitlinkpay.webhooks.urls import check_url
 
-_AT_ONCE: Final = 8
-"""How many payouts of a batch are quoted at the same time: each asks its network."""
-
 
 class NoSuchPayout(NotFound):
     """The merchant has no payout of this id."""
@@ -60,7 +57,7 @@ class PayoutDesk:
     deeds: Deeds
     mode: Mode
     urls: UrlPolicy
-    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE), init=False)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     def operations(self) -> list[Operation]:
         """Return what may be asked about payouts."""

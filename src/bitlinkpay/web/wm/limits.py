@@ -1,4 +1,4 @@
-"""Limits per merchant and per certificate, in this process's memory: rate of requests, and failures of envelopes."""
+"""Limits in this process's memory: requests per merchant or API key, failures per certificate, notes per address."""
 
 import time
 from collections.abc import Callable, Hashable
