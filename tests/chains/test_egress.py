@@ -2,8 +2,10 @@
 
 import pytest
 
-from bitlinkpay.chains.transport import Endpoint, endpoints_of
+from bitlinkpay.chains.transport import Endpoint, endpoints_of, fewest_operators
 from bitlinkpay.core.errors import Invalid
+
+AWAY = "http://elsewhere.example:3128"
 
 
 def test_each_way_counts_once_and_is_told_apart() -> None:
@@ -21,3 +23,9 @@ def test_each_way_counts_once_and_is_told_apart() -> None:
 def test_an_egress_that_is_no_http_proxy_is_refused(egress: str) -> None:
     with pytest.raises(Invalid, match="an egress is the http or https URL of a proxy"):
         Endpoint("https://one.example", egress=egress)
+
+
+@pytest.mark.parametrize(("egress", "votes", "operators"), [("", 1, 1), ("", 2, 2), (AWAY, 2, 1), (AWAY, 4, 2)])
+def test_who_is_asked_by_two_ways_is_one_operator_all_the_same(egress: str, votes: int, operators: int) -> None:
+    endpoints = endpoints_of(["https://one.example", "https://two.example"], egress)
+    assert fewest_operators(endpoints, votes) == operators

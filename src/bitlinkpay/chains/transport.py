@@ -128,6 +128,12 @@ def endpoints_of(urls: Sequence[str], egress: str) -> list[Endpoint]:
     return [Endpoint(url, egress=way) for url in urls for way in ways]
 
 
+def fewest_operators(endpoints: Sequence[Endpoint], votes: int) -> int:
+    """Return how many operators at least stand behind so many equal answers: who is asked by two ways may give two."""
+    ways = len({endpoint.egress for endpoint in endpoints})
+    return -(-votes // ways)
+
+
 class Transport:
     """The connections to one endpoint. Not safe for more than one event loop."""
 

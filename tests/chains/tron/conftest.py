@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from tests.chains.tron.api import TronServer
 from tests.chains.tron.network import TronContract, TronNet
 from tests.chains.tron.rows import coin, network, token
 
-from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.transport import endpoints_of
 from bitlinkpay.chains.tron.access import TronOptions
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.core.assets import Asset
@@ -33,13 +34,17 @@ async def chains(net: TronNet) -> AsyncIterator[ChainMaker]:
             assets: Sequence[Asset] = (),
             quorum: int = 1,
             genesis: str | None = None,
+            egress: str = "",
             **options: object,
         ) -> TronChain:
             options = {"patience": timedelta(milliseconds=300), **options}
             chain = TronChain(
                 network(net.genesis if genesis is None else genesis),
                 [coin(), *assets],
-                [Endpoint(server.url, timeout=timedelta(seconds=3)) for server in servers or net.servers[:1]],
+                [
+                    replace(endpoint, timeout=timedelta(seconds=3))
+                    for endpoint in endpoints_of([server.url for server in servers or net.servers[:1]], egress)
+                ],
                 quorum=quorum,
                 options=TronOptions(**options),
             )

@@ -108,9 +108,12 @@ async def test_PAY_20_one_endpoint_alone_cannot_hide_a_transaction(net, chains) 
             return {name: value for name, value in answer.items() if name != "transactions"}
         return answer
 
-    net.servers[0].edit = hides
+    for server in net.servers[:2]:
+        server.edit = hides
     with pytest.raises(Unproven, match="one endpoint is not believed"):
         await ours.sender.is_dead(intent, plan, sent)
+    with pytest.raises(Unproven, match="one endpoint is not believed"):
+        await desk(net, chains(egress=net.servers[1].url, quorum=2)).sender.is_dead(intent, plan, sent)
 
 
 async def test_PAY_20_while_finality_stalls_nothing_is_dead(ours) -> None:

@@ -213,6 +213,8 @@ async def test_a_block_that_does_not_prove_itself_needs_two_operators_or_the_ope
     with_unknown_field(net.servers[0])
     with pytest.raises(Unproven, match='raise the quorum to 2, or set proof = "compared"'):
         await chains().scan(net.height, net.height)
+    with pytest.raises(Unproven, match='raise the quorum to 2, or set proof = "compared"'):
+        await chains(egress=net.servers[1].url, quorum=2).scan(net.height, net.height)
     for chain in (chains(proof=Proof.COMPARED), chains(*net.servers, quorum=2)):
         (block,) = await chain.scan(net.height, net.height)
         assert [t.units for t in block.transfers] == [5]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from bitlinkpay.chains.base import BlockRef, ChainError, Transfer
 from bitlinkpay.chains.finality import Finality
 from bitlinkpay.chains.quorum import Quorum
-from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.transport import Endpoint, fewest_operators
 from bitlinkpay.chains.tron.node import Api, TronNode
 from bitlinkpay.chains.tron.reader import BlockReader, Proof
 from bitlinkpay.chains.tron.sealed import Sealed
@@ -79,7 +79,10 @@ class TronAccess:
         self.quorum = Quorum(self.nodes, quorum, patience=options.patience)
         self.listing = Listing(assets)
         self.finality = Finality(self.quorum, TronNode.heads, TronNode.ref_at)
-        self.reader = BlockReader(self.quorum, self.finality, options.proof, range_max=options.range_max)
+        self.operators = fewest_operators(endpoints, quorum)
+        self.reader = BlockReader(
+            self.quorum, self.finality, options.proof, operators=self.operators, range_max=options.range_max
+        )
         self.state = StateReader(self.quorum, self.reader)
 
     async def find(self, txid: str) -> Placed | None:

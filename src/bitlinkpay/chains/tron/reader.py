@@ -37,8 +37,12 @@ class Proof(StrEnum):
 class BlockReader:
     """Reads blocks from the endpoints of one network."""
 
-    def __init__(self, quorum: Quorum[TronNode], finality: Finality[TronNode], proof: Proof, *, range_max: int) -> None:
+    def __init__(
+        self, quorum: Quorum[TronNode], finality: Finality[TronNode], proof: Proof, *, operators: int, range_max: int
+    ) -> None:
+        """Take how many operators at least stand behind an answer of the quorum."""
         self._quorum = quorum
+        self._operators = operators
         self._finality = finality
         self._proof = proof
         self._range_max = range_max
@@ -62,9 +66,9 @@ class BlockReader:
 
     def _unproven(self, height: int) -> None:
         what = f"block {height} does not hash to its root of transactions"
-        if self._proof is Proof.RECOMPUTED and self._quorum.size < _ENOUGH_TO_COMPARE:
+        if self._proof is Proof.RECOMPUTED and self._operators < _ENOUGH_TO_COMPARE:
             raise Unproven(f'{what}: raise the quorum to 2, or set proof = "compared" to believe the one endpoint')
-        _LOG.warning("%s: taken because %d endpoints agree on it", what, self._quorum.size)
+        _LOG.warning("%s: taken because %d operators agree on it", what, self._operators)
 
     async def _fetch(
         self, node: TronNode, first: int, last: int, extract: Callable[[Sealed], F]

@@ -69,7 +69,7 @@ async def is_dead(access: TronAccess, plan: TronPlan, signed: Signed) -> bool:
         block = await access.quorum.agree(partial(_pass, height=height, txid=signed.txid))
         if block.parent != parent:
             raise ChainError(f"block {height} does not follow the one before it")
-        if not block.is_proven and access.quorum.size == 1:
+        if not block.is_proven and access.operators == 1:
             raise Unproven(f"block {height} does not hash to its root: one endpoint is not believed that it is whole")
         if block.holds:
             return False
