@@ -48,8 +48,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         finality: EVM: the block tag that decides what is final, `finalized` or `safe`.
         batches: EVM: whether the hot wallet may delegate to its batch executor (EIP-7702); without, one payment is one
             transaction.
-        proof: EVM: `recomputed` checks blocks against their own hash, `compared` only compares endpoints; "" takes what
-            the registry row says.
+        proof: EVM, TRON: `recomputed` checks blocks against their own hash, `compared` only compares endpoints; ""
+            takes what the registry row says.
     """
 
     endpoints: tuple[str, ...] = ()
@@ -162,6 +162,10 @@ class Settings:
     def wm_url(self) -> str:
         """Base URL of the merchant API."""
         return self.wm.url or f"https://{self.wm.host}:{self.wm.port}"
+
+    def network(self, network: str) -> NetworkSettings:
+        """Return what is set for a network, the defaults where nothing is."""
+        return self.networks.get(network, NetworkSettings())
 
     @property
     def poll_of(self) -> dict[str, timedelta]:

@@ -39,8 +39,14 @@ def test_what_large_amounts_ask_for_is_told_in_words(asset: str, rules: list[str
 )
 def test_operators_are_counted_and_too_few_for_large_amounts_are_told(urls: tuple[str, ...], quorum: int, text: str):
     registry = replace(REGISTRY, endpoints=MappingProxyType({"tron": Endpoints(urls, quorum)}))
-    assert _quorum(registry, REGISTRY.networks["tron"]) == text
-    assert _quorum(registry, REGISTRY.networks["ton"]) == ""
+    assert _quorum(registry, REGISTRY.networks["tron"], "") == text
+    assert _quorum(registry, REGISTRY.networks["ton"], "") == ""
+
+
+def test_two_ways_of_an_operator_are_told_and_not_counted_as_two() -> None:
+    registry = replace(REGISTRY, endpoints=MappingProxyType({"tron": Endpoints(("https://one.example/KEY",), 1)}))
+    told = _quorum(registry, REGISTRY.networks["tron"], "http://elsewhere.example:3128")
+    assert told == "1 of 1, each by two ways: large amounts wait for 2"
 
 
 async def test_EVM_20_a_stalled_finality_is_an_error_and_no_answer_is_one() -> None:

@@ -15,7 +15,7 @@ from bitlinkpay.chains.registry_rows import Endpoints
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.ton.chain import TonChain
-from bitlinkpay.chains.transport import Endpoint, endpoints_of
+from bitlinkpay.chains.transport import count_operators, endpoints_of
 from bitlinkpay.chains.tron.access import TronOptions
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.chains.tron.reader import Proof as TronProof
@@ -23,7 +23,7 @@ from bitlinkpay.core.assets import Demand, Family, Network
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.store import SandboxState
-from bitlinkpay.settings import NetworkSettings, Settings
+from bitlinkpay.settings import Settings
 from bitlinkpay.signer.keyring import KeyRing
 
 
@@ -84,8 +84,7 @@ def stricter_of(
     if settings.is_sandbox:
         return {}
     nodes = registry.endpoints[network.id]
-    own = settings.networks.get(network.id, NetworkSettings()).finality
-    operators = len({Endpoint(url).party for url in nodes.urls})
+    own, operators = settings.network(network.id).finality, count_operators(nodes.urls)
     demands = frozenset().union(*(asset.demands for asset in registry.assets_of(network.id)))
     return {
         demand: _adapter(settings, registry, network, ring, demand) if demand.quorum <= operators else None
@@ -95,7 +94,7 @@ def stricter_of(
 
 
 def _adapter(settings: Settings, registry: Registry, network: Network, ring: KeyRing, demand: Demand) -> Chain:
-    named = settings.networks.get(network.id, NetworkSettings())
+    named = settings.network(network.id)
     nodes, assets = registry.endpoints[network.id], registry.assets_of(network.id)
     endpoints = endpoints_of(nodes.urls, named.egress)
     # No operator is heard more than twice: twice as many answers come from at least as many operators.

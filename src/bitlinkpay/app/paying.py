@@ -65,7 +65,7 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
         case SimulatedChain():
             road = Road(SimulatedSender(chain, Mempool(platform.database, platform.registry)), SimulatedPlan)
         case EvmChain():
-            named = platform.settings.networks.get(chain.network.id, NetworkSettings())
+            named = platform.settings.network(chain.network.id)
             sender = EvmSender(chain.access, SenderOptions(batches=named.batches))
             road = Road(sender, EvmPlan, _evm_limits(named))
         case BitcoinChain():

@@ -128,6 +128,11 @@ def endpoints_of(urls: Sequence[str], egress: str) -> list[Endpoint]:
     return [Endpoint(url, egress=way) for url in urls for way in ways]
 
 
+def count_operators(urls: Sequence[str]) -> int:
+    """Return how many operators run the endpoints of URLs."""
+    return len({Endpoint(url).party for url in urls})
+
+
 def fewest_operators(endpoints: Sequence[Endpoint], votes: int) -> int:
     """Return how many operators at least stand behind so many equal answers: who is asked by two ways may give two."""
     ways = len({endpoint.egress for endpoint in endpoints})

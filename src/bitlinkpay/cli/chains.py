@@ -10,7 +10,7 @@ from bitlinkpay.app.unfinished import waiting
 from bitlinkpay.chains.base import Chain, ChainError, Head
 from bitlinkpay.chains.finality import stalled_since
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.transport import count_operators
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.money import format_units
@@ -18,7 +18,7 @@ from bitlinkpay.deposits.assets import store as reviews
 from bitlinkpay.deposits.journal import store as journal
 from bitlinkpay.deposits.model import Cursor
 from bitlinkpay.payouts.unfinished.store import Unfinished, list_unfinished
-from bitlinkpay.settings import NetworkSettings, Settings
+from bitlinkpay.settings import Settings
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
@@ -57,9 +57,7 @@ async def _row(platform: Platform, chain: Chain, cursor: Cursor | None, holds: M
         "final": head.final.height if head else None,
         "cursor": cursor.height if cursor else None,
         "lag_s": round(lag) if lag is not None else None,
-        "quorum": _quorum(
-            platform.registry, network, platform.settings.networks.get(network.id, NetworkSettings()).egress
-        ),
+        "quorum": _quorum(platform.registry, network, platform.settings.network(network.id).egress),
         "large": [rule for asset in assets for rule in rules_of(asset)],
         "endpoints": [
             {"url": status.url, "ok": status.is_healthy, "height": status.height, "error": status.error}
@@ -95,12 +93,12 @@ async def _head(chain: Chain) -> tuple[Head | None, str]:
     return head, f"finality has stalled: no block after {since.height} of {since.time} is final" if since else ""
 
 
-def _quorum(registry: Registry, network: Network, egress: str = "") -> str:
+def _quorum(registry: Registry, network: Network, egress: str) -> str:
     """Return how many operators must agree, how many are named, and whether those are enough for large amounts."""
     nodes = registry.endpoints.get(network.id)
     if nodes is None:
         return ""  # simulated
-    operators = len({Endpoint(url).party for url in nodes.urls})
+    operators = count_operators(nodes.urls)
     most = max((rule.quorum for asset in registry.assets_of(network.id) for rule in asset.quorums), default=0)
     text = f"{nodes.quorum} of {operators}" + (", each by two ways" if egress else "")
     return text if most <= operators else f"{text}: large amounts wait for {most}"
