@@ -1,11 +1,18 @@
 """The treasury on the command line: wallets, plan, moves, levels, limits of gas, and refills from cold storage."""
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
 import pytest
 from tests.cli.deployment import ASSET, NETWORK, Deployment
+from tests.flows.scripted import ScriptedChain, transfer_to
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import treasuries_of
 from bitlinkpay.app.platform import Platform
+from bitlinkpay.chains.base import Head, NotEnoughAnswers
+from bitlinkpay.chains.registry import load_registry
+from bitlinkpay.cli.treasury_views import _Sight
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import chart_outgoing as chart
@@ -14,6 +21,7 @@ from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.sweeping import Sweeping
 
 TRX = "trx-tron"
+HOT = "0x" + "22" * 20
 
 
 @pytest.fixture
@@ -130,3 +138,26 @@ def test_a_refill_is_noted_when_it_is_sent_and_claimed_when_it_arrives(shop: Dep
     assert "another refill" in shop.refusal("treasury", "claim", again, "--refill", sent["id"])
     assert shop.json("ledger", "check")["ok"]
     shop.refusal("treasury", "refill", "usdt-mars", "1")
+
+
+@dataclass
+class Rushing(ScriptedChain):
+    """A chain that comes on between any two looks."""
+
+    looks: int = 0
+
+    async def head(self) -> Head:
+        self.looks += 1
+        if self.looks == 1:
+            raise NotEnoughAnswers("1 of 2 endpoints agree")
+        self.grow(1, transfer_to(HOT, 1_000_000, number=self.looks))
+        return await super().head()
+
+
+async def test_what_wallets_hold_is_read_at_one_block_for_which_a_chain_is_asked_once() -> None:
+    registry = load_registry()
+    chain = Rushing(registry.networks["ethereum"], datetime(2026, 3, 1, tzinfo=UTC), lag=0)
+    sight = _Sight({"ethereum": chain})
+    seen = [await sight.holds(asset, HOT) for asset in (registry.asset("usdt-ethereum"),) * 3]
+    assert seen == ["unknown: 1 of 2 endpoints agree", "1", "1"]
+    assert chain.looks == 2

@@ -30,6 +30,25 @@ from bitlinkpay.treasury.sweeping import Sweeping
 _LIMIT = 1000
 
 
+class _Sight:
+    """What addresses hold on the chains, each at one final block, for which its chain is asked once."""
+
+    def __init__(self, chains: Mapping[str, Chain]) -> None:
+        self._chains = chains
+        self._finals: dict[str, int] = {}
+
+    async def holds(self, asset: Asset, address: str) -> str:
+        """Return what an address holds of an asset, or why that is not known."""
+        chain, name = self._chains[asset.network], asset.network
+        try:
+            if name not in self._finals:
+                self._finals[name] = (await chain.head()).final.height
+            (units,) = await chain.balances(asset, [address], self._finals[name])
+        except ChainError as error:
+            return f"unknown: {error}"
+        return format_units(units, asset.decimals)
+
+
 async def show_status(platform: Platform) -> list[dict[str, object]]:
     """Return a row per hot wallet and asset, then a row per asset in cold storage."""
     wallets = {network.id: platform.ring.hot_wallet(network) for network in platform.registry.networks.values()}
@@ -39,16 +58,15 @@ async def show_status(platform: Platform) -> list[dict[str, object]]:
     books = {(one.account, one.asset): one for one in held}
     cold = (await permit_of(platform)).cold
     chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
-    assets = [asset for asset in platform.registry.assets.values() if asset.network in chains]
+    assets, sight = [asset for asset in platform.registry.assets.values() if asset.network in chains], _Sight(chains)
     try:
         hot = [
-            await _hot_row(platform, asset, wallets[asset.network], books, chains[asset.network])
+            await _hot_row(platform, asset, wallets[asset.network], books, sight)
             | _levels_cells(asset, levels.get(asset.id))
             for asset in assets
         ]
         frozen = [
-            await _cold_row(platform, asset, cold.get(asset.id, ""), books, chains[asset.network])
-            | _levels_cells(asset, None)
+            await _cold_row(platform, asset, cold.get(asset.id, ""), books, sight) | _levels_cells(asset, None)
             for asset in assets
             if (accounts.COLD, asset.id) in books
         ]
@@ -70,7 +88,7 @@ async def permit_of(platform: Platform) -> Permit:
 
 
 async def _hot_row(
-    platform: Platform, asset: Asset, wallet: Wallet, books: Mapping[tuple[str, str], Held], chain: Chain
+    platform: Platform, asset: Asset, wallet: Wallet, books: Mapping[tuple[str, str], Held], sight: _Sight
 ) -> dict[str, object]:
     network = platform.registry.networks[asset.network]
     account = custody(network, wallet)
@@ -82,12 +100,12 @@ async def _hot_row(
         "asset": asset.id,
         "books": format_units(found.units, asset.decimals),
         "promised": format_units(found.promised_units, asset.decimals),
-        "chain": await _on_chain(chain, asset, wallet.address),
+        "chain": await sight.holds(asset, wallet.address),
     }
 
 
 async def _cold_row(
-    platform: Platform, asset: Asset, address: str, books: Mapping[tuple[str, str], Held], chain: Chain
+    platform: Platform, asset: Asset, address: str, books: Mapping[tuple[str, str], Held], sight: _Sight
 ) -> dict[str, object]:
     network = platform.registry.networks[asset.network]
     return {
@@ -97,7 +115,7 @@ async def _cold_row(
         "asset": asset.id,
         "books": format_units(books[accounts.COLD, asset.id].units, asset.decimals),
         "promised": "0",
-        "chain": await _on_chain(chain, asset, address) if address else "unknown: no address is pinned",
+        "chain": await sight.holds(asset, address) if address else "unknown: no address is pinned",
     }
 
 
@@ -107,15 +125,6 @@ def _levels_cells(asset: Asset, levels: Levels | None) -> dict[str, object]:
     return {
         name: None if one is None else format_units(one, asset.decimals) for name, one in zip(names, units, strict=True)
     }
-
-
-async def _on_chain(chain: Chain, asset: Asset, address: str) -> str:
-    try:
-        final = (await chain.head()).final.height
-        (units,) = await chain.balances(asset, [address], final)
-    except ChainError as error:
-        return f"unknown: {error}"
-    return format_units(units, asset.decimals)
 
 
 async def show_plan(platform: Platform) -> list[dict[str, object]]:
