@@ -97,7 +97,7 @@ async def _find(platform: Platform, text: str) -> Payout:
     async with platform.database.reader() as tx:
         found = await store.find(tx, parse_id("out", text))
     if found is None:
-        raise PayoutNotFound
+        raise PayoutNotFound("id")
     return found
 
 
@@ -172,6 +172,8 @@ async def _switch(platform: Platform, given: argparse.Namespace) -> list[dict[st
 
 async def _subject(tx: Tx, platform: Platform, scope: Scope, text: str) -> str:
     match scope:
+        case Scope.ALL if text:
+            raise Invalid(f"`all` takes nothing after it; name what {text[:80]!r} is: network, asset or merchant")
         case Scope.ALL:
             return ""
         case Scope.NETWORK:

@@ -52,9 +52,12 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day of the form 2026-01-31") from None
+        day = None
+    if day is None or day.isoformat() != text:  # Python reads 20260131 and 2026-W05-6, too
+        raise argparse.ArgumentTypeError(f"{text!r} is no day of the form 2026-01-31")
+    return day
 
 
 def _write(text: str, out: Path | None) -> None:

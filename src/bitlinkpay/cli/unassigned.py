@@ -12,7 +12,7 @@ from bitlinkpay.cli import refunding
 from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.cli.order import find_order
-from bitlinkpay.core.errors import Conflict, NotFound
+from bitlinkpay.core.errors import NotFound
 from bitlinkpay.core.ids import DepositId, parse_id, show_id
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
@@ -105,7 +105,7 @@ async def _credit(tx: Tx, deposit_id: DepositId, now: datetime) -> None:
     if found is None:
         raise NotFound("no unassigned money with this id; see `bitlinkpay unassigned list`")
     if found.merchant_id is None:
-        raise Conflict("nobody knows yet whose money this is: say so first, with `bitlinkpay unassigned assign`")
+        raise settling.Ownerless
     merchant = await merchants.get(tx, found.merchant_id)
     await settling.credit(tx, deposit_id, fee_ppm=merchant.fee_ppm, now=now, by=getpass.getuser())
 

@@ -24,6 +24,16 @@ from bitlinkpay.payins.model import PAYIN, Label, Payin, PayinEvent
 _NONE: Final = "no unassigned money with this id; see `bitlinkpay unassigned list`"
 
 
+class Ownerless(Conflict):
+    """Money that no merchant owns can be nobody's payment and nobody's credit."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nobody knows yet whose money this is: say so first, with `bitlinkpay unassigned assign` (TON without its"
+            " tag) or `bitlinkpay treasury claim` (the company's own)"
+        )
+
+
 async def settle(
     tx: Tx, registry: Registry, *, passed: Sequence[DepositId], held: Mapping[DepositId, str], now: datetime
 ) -> int:
@@ -93,9 +103,12 @@ async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetim
 
     Raises:
         NotFound: no such unassigned money.
+        Ownerless: it is nobody's yet.
         Conflict: it belongs to no order, is of another asset, or the order is paid already.
     """
     payins, deposit = await _unassigned(tx, deposit_id)
+    if deposit.merchant_id is None:
+        raise Ownerless
     payin = payins.get(deposit.payin_id) if deposit.payin_id else None
     if payin is None or payin.asset != deposit.asset:
         raise Conflict("only money of the order's own asset can be accepted as its payment; credit it instead")
@@ -114,11 +127,11 @@ async def credit(tx: Tx, deposit_id: DepositId, *, fee_ppm: int, now: datetime, 
 
     Raises:
         NotFound: no such unassigned money.
-        Conflict: its owner is not known.
+        Ownerless: it is nobody's yet.
     """
     _, deposit = await _unassigned(tx, deposit_id)
     if deposit.merchant_id is None:
-        raise Conflict("the owner of this money is not known; it stays unattributed")
+        raise Ownerless
     fee = share_down(deposit.units, fee_ppm)
     event = DepositEvent.CREDITED
     after = DEPOSIT.next(deposit.state, event)

@@ -200,12 +200,12 @@ class Payout:
 
 
 class PayoutNotFound(NotFound):
-    """No payout with this id for this merchant."""
+    """No such payout, of this merchant where a merchant asks; `named` is how it was named."""
 
     code = "payout.not_found"
 
-    def __init__(self) -> None:
-        super().__init__("no withdrawal with this source_id", param="source_id")
+    def __init__(self, named: str = "source_id") -> None:
+        super().__init__(f"no withdrawal with this {named}", param=named)
 
 
 class PayoutExistsDifferent(Conflict):

@@ -198,7 +198,7 @@ class Payouts:
         """
         found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
         if found.kind is not PayoutKind.REFUND:
-            raise PayoutNotFound
+            raise PayoutNotFound("id")
         network = self._registry.networks[self._registry.assets[found.asset].network]
         if parse_address(network, address) != found.target:
             raise AddressRefused(f"this refund goes to {show_address(network, found.target)}")
@@ -285,7 +285,7 @@ class Payouts:
     async def _find(self, tx: Tx, payout_id: PayoutId, event: PayoutEvent) -> Payout:
         found = await store.find(tx, payout_id)
         if found is None:
-            raise PayoutNotFound
+            raise PayoutNotFound("id")
         if not PAYOUT.allows(found.state, event):
             raise PayoutTooLate(found.state)
         return found
@@ -293,7 +293,7 @@ class Payouts:
     async def _locked(self, tx: Tx, payout_id: PayoutId) -> Payout:
         payout = (await store.lock(tx, [payout_id])).get(payout_id)
         if payout is None:
-            raise PayoutNotFound
+            raise PayoutNotFound("id")
         return payout
 
     async def _decide(self, tx: Tx, payout: Payout, event: PayoutEvent, *, reason: str, cause: str) -> Payout:
