@@ -54,6 +54,8 @@ def test_without_the_sealing_key_no_secret_is_made_or_read(sandbox):
         ("merchant", "create", "B", "--out", str(sandbox.folder)),
     ):
         assert "sealing.key" in sandbox.refusal(*words)
+    assert sandbox.json("settlement", "list") == sandbox.json("settlement", "runs", "Corner Shop") == []
+    assert "no settlement" in sandbox.refusal("settlement", "show", "set_" + "0" * 32)
     assert not path.exists()
     assert sandbox.json("authority", "adopt")["agree"] is True
     assert sandbox.json("merchant", "rotate-secret", "Corner Shop")["webhook_secret"].startswith("whsec_")

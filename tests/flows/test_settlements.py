@@ -23,6 +23,7 @@ from bitlinkpay.settlements.model import (
     SettlementExistsDifferent,
     SettlementNotFound,
 )
+from bitlinkpay.settlements.service import LARGEST_PAGE
 from bitlinkpay.signer.keyring import KeyRing
 
 
@@ -159,7 +160,7 @@ async def test_a_person_looks_at_what_is_above_the_threshold(office: Office) -> 
     small, large, other = await office.settle("10"), await office.settle("10.000001"), await office.settle("11")
     assert (await office.payout(small)).state == "approved"
     async with office.world.database.reader() as tx:
-        waiting = await office.settlements.list_in_review(tx)
+        waiting = await store.list_in_review(tx, LARGEST_PAGE)
     assert [one.settlement.settlement_id for one in waiting] == [large.settlement_id, other.settlement_id]
     unit = office.world.database.unit
     done = await unit(lambda tx: office.settlements.approve(tx, large.settlement_id, by="alice"))

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.app.sealing import open_sealer
-from bitlinkpay.cli.console import add_data_dir, add_json
+from bitlinkpay.cli.console import add_usual
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.core.errors import Invalid
@@ -44,9 +44,7 @@ def add_commands(actions: _Actions) -> None:
     revoke = own.add_parser("revoke", help="refuse a key from its next request on")
     revoke.add_argument("merchant")
     revoke.add_argument("key", help="key_…, as `api-key list` shows it")
-    for step in own.choices.values():
-        add_data_dir(step)
-        add_json(step)
+    add_usual(own)
 
 
 async def run(platform: Platform, given: argparse.Namespace) -> object:

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bitlinkpay.app.platform import make_authority, open_platform
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.merchants import recognition
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.merchants.model import Fingerprint
@@ -21,9 +21,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     actions.add_parser(
         "adopt", help="let keys/ of this host count from now on; merchants then need new files, or new webhook secrets"
     )
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     settings = find_deployment(given.data_dir)
     if given.action == "adopt":

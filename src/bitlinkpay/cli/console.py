@@ -26,6 +26,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (amounts are strings in major units)")
 
 
+def add_usual(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `--data-dir` and `--json` to every action of a command."""
+    for action in actions.choices.values():
+        add_data_dir(action)
+        add_json(action)
+
+
 def find_data_dir(given: Path | None) -> Path:
     """Return the deployment's folder from the flag, the environment or the current folder.
 

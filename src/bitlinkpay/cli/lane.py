@@ -11,7 +11,7 @@ from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import parse_address, show_address
 from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.outgoing import Wallet
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.core.assets import Network
 from bitlinkpay.core.errors import Invalid, NotFound, Unavailable
 from bitlinkpay.sending import thawing
@@ -27,9 +27,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     thaw = actions.add_parser("thaw", help="let a frozen lane go on, after you know who used its key")
     thaw.add_argument("network", help="id of the network")
     thaw.add_argument("wallet", nargs="?", default="", help="its address; the network's hot wallet by itself")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0

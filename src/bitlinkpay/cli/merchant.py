@@ -16,7 +16,7 @@ from bitlinkpay.app.platform import Platform, open_authority, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.cli import api_key, merchant_security
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.core.errors import Invalid
@@ -70,9 +70,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     policy.add_argument("merchant")
     _add_policy(policy)
     merchant_security.add_actions(actions)
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     api_key.add_commands(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)

@@ -11,7 +11,7 @@ from bitlinkpay.app.paying import payouts_of
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.cli import payout_terms
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.errors import Invalid, NotFound
 from bitlinkpay.core.ids import PayoutId, parse_id, show_id
@@ -58,9 +58,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         if name == "stop":
             switch.add_argument("--reason", default="stopped by an operator")
     actions.add_parser("stops", help="which kill switches are thrown")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0

@@ -10,7 +10,7 @@ from bitlinkpay.app.auditing import reconcilers_of
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.core.ids import parse_id, show_id
 from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
@@ -33,9 +33,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     resolved.add_argument("id", help="dif_…, as `reconcile show` shows it")
     resolved.add_argument("--reason", required=True, help="what it was; kept for ever")
     resolved.add_argument("--book", action="store_true", help="make the books agree: a loss, or money of the company's")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     shows, is_well = asyncio.run(_run(find_deployment(given.data_dir), given))
     show(shows, as_json=given.json)

@@ -13,7 +13,7 @@ from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.token import TokenProbe
-from bitlinkpay.cli.console import add_data_dir, add_json, find_data_dir, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_data_dir, find_deployment, show
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Invalid, Unavailable
 from bitlinkpay.db.pool import Database
@@ -41,9 +41,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     check.add_argument("--holder", default="", help="an address that holds --asset: a transfer of it is tried")
     accept = actions.add_parser("accept", help="take a held asset's contract as it is now: its money goes on")
     accept.add_argument("asset", help="such as usdt-ethereum; `chains status` shows what is on hold and why")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     if given.action == "accept":
         show(asyncio.run(_accept(find_deployment(given.data_dir), given.asset)), as_json=given.json)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bitlinkpay.app.platform import open_platform, sandbox_actions
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.order import find_order
 from bitlinkpay.core.errors import Conflict, Invalid
 from bitlinkpay.sandbox.actions import SandboxActions
@@ -38,9 +38,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     reorg.add_argument("--keep", action="store_true", help="the transactions come back in another block")
     clock = actions.add_parser("clock", help="move business time forward")
     clock.add_argument("by", help="such as +30m, +72h, +2d")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_act(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0

@@ -6,12 +6,13 @@ import getpass
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.app.settling import Settling
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.cli import settlement_rules
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.cli.proof import add_proof, open_settling, read_proof
 from bitlinkpay.core.errors import Invalid
@@ -19,8 +20,9 @@ from bitlinkpay.core.ids import new_uuid7, parse_id, show_id
 from bitlinkpay.core.money import format_units, parse_decimal
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.settings import Settings
-from bitlinkpay.settlements.model import Ask, Listed, SettlementId
-from bitlinkpay.settlements.service import Settlements
+from bitlinkpay.settlements import store
+from bitlinkpay.settlements.model import Ask, Listed, SettlementId, SettlementNotFound
+from bitlinkpay.settlements.service import LARGEST_PAGE, Settlements
 
 Action = Callable[[Platform, argparse.Namespace], Coroutine[object, object, object]]
 
@@ -57,9 +59,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         if name == "reject":
             one.add_argument("--reason", required=True, help="what the merchant is told")
     settlement_rules.add_actions(actions)
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0
@@ -114,19 +114,22 @@ async def _ask(platform: Platform, settling: Settling, given: argparse.Namespace
 
 
 async def _list(platform: Platform, given: argparse.Namespace) -> object:
-    async with open_settling(platform) as settling, platform.database.reader() as tx:
+    async with platform.database.reader() as tx:
         if given.merchant is None:
-            found = await settling.settlements.list_in_review(tx)
+            found = await store.list_in_review(tx, LARGEST_PAGE)
         else:
-            found = await settling.settlements.list_page(tx, (await find_merchant(tx, given.merchant)).merchant_id)
+            found = await _of_merchant(tx, given.merchant, None)
     return [_row(platform, one) for one in found]
 
 
+async def _of_merchant(tx: Tx, merchant: str, rule_id: UUID | None) -> list[Listed]:
+    owner = await find_merchant(tx, merchant)
+    return await store.list_of_merchant(tx, owner.merchant_id, rule_id=rule_id, before=None, limit=LARGEST_PAGE)
+
+
 async def _runs(platform: Platform, given: argparse.Namespace) -> object:
-    async with open_settling(platform) as settling, platform.database.reader() as tx:
-        merchant = await find_merchant(tx, given.merchant)
-        rule_id = parse_id("rul", given.rule) if given.rule else None
-        found = await settling.settlements.list_page(tx, merchant.merchant_id, rule_id=rule_id)
+    async with platform.database.reader() as tx:
+        found = await _of_merchant(tx, given.merchant, parse_id("rul", given.rule) if given.rule else None)
     return [
         {
             "rule": show_id("rul", one.settlement.rule_id),
@@ -140,8 +143,11 @@ async def _runs(platform: Platform, given: argparse.Namespace) -> object:
 
 
 async def _show(platform: Platform, given: argparse.Namespace) -> object:
-    async with open_settling(platform) as settling, platform.database.reader() as tx:
-        return _row(platform, await settling.settlements.get(tx, None, SettlementId(parse_id("set", given.id))))
+    async with platform.database.reader() as tx:
+        found = await store.find_listed(tx, None, SettlementId(parse_id("set", given.id)))
+    if found is None:
+        raise SettlementNotFound
+    return _row(platform, found)
 
 
 async def _decide(platform: Platform, given: argparse.Namespace) -> object:

@@ -9,7 +9,7 @@ from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.cli import treasury_levels as levels
 from bitlinkpay.cli import treasury_views as views
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import DepositId, RefillId, parse_id, show_id
@@ -41,9 +41,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     refill.add_argument("asset")
     refill.add_argument("amount", help="what the hot wallet will get, in major units")
     refill.add_argument("--fee", default="", help="what the network took from cold storage, in its own coin")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
     return 0

@@ -9,7 +9,7 @@ from datetime import datetime
 from bitlinkpay.app.platform import Platform, open_platform
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.cli import refunding
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.cli.order import find_order
 from bitlinkpay.core.errors import NotFound
@@ -42,9 +42,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     assign.add_argument("--order", default=None, help="order id or source id; then accept or credit it")
     assign.add_argument("--merchant", default=None, help="broker id, merchant id or name; alone: credit it then")
     refunding.add_words(actions)
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     settings = find_deployment(given.data_dir)
     if given.action == "list":

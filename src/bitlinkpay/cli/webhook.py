@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bitlinkpay.app.platform import open_platform
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.ids import DeliveryId, parse_id, show_id
 from bitlinkpay.settings import Settings
@@ -21,9 +21,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     listing.add_argument("--state", type=DeliveryState, choices=list(DeliveryState), default=None)
     actions.add_parser("show", help="one callback with every attempt").add_argument("id", help="evt_…")
     actions.add_parser("resend", help="send one again now").add_argument("id", help="evt_…")
-    for action in actions.choices.values():
-        add_data_dir(action)
-        add_json(action)
+    add_usual(actions)
     given = parser.parse_args(words)
     settings = find_deployment(given.data_dir)
     if given.action == "list":

@@ -163,10 +163,6 @@ class Settlements:
             tx, merchant_id, rule_id=rule_id, before=before, limit=min(limit, LARGEST_PAGE)
         )
 
-    async def list_in_review(self, tx: Tx) -> Sequence[Listed]:
-        """Return what waits for a person, the oldest first, at most 200."""
-        return await store.list_in_review(tx, LARGEST_PAGE)
-
     async def approve(self, tx: Tx, settlement_id: SettlementId, *, by: str) -> Listed:
         """Let a settlement go that waited for a person.
 
