@@ -30,7 +30,8 @@ class Mode(StrEnum):
     SILENT = "silent"  # accepts and never answers
     DRIP = "drip"  # answers one byte at a time
     HUGE = "huge"  # a body without end
-    RESET = "reset"  # closes the connection
+    RESET = "reset"  # closes the connection and passes nothing on
+    LOST = "lost"  # passes everything on and closes the connection in place of an answer
     GARBAGE = "garbage"  # not JSON
     DEEP = "deep"  # JSON nested beyond reason
     OBJECT = "object"  # one object for a batch
@@ -108,14 +109,14 @@ class Proxy:
         if broken is not None:
             return broken
         answers = [await self._answer(call) for call in calls]
-        return web.json_response(self._garble(answers))
+        return self._hang_up(request) if self.mode is Mode.LOST else web.json_response(self._garble(answers))
 
     async def _break(self, request: web.Request) -> web.StreamResponse | None:
         match self.mode:
-            case Mode.SILENT:
-                await self._closing.wait()
-            case Mode.RESET:
-                request.transport.abort()
+            case Mode.SILENT | Mode.RESET as mode:
+                if mode is Mode.SILENT:
+                    await self._closing.wait()
+                return self._hang_up(request)
             case Mode.GARBAGE:
                 return web.Response(text="<html>down for maintenance</html>")
             case Mode.DEEP:
@@ -125,6 +126,13 @@ class Proxy:
             case Mode.HUGE | Mode.DRIP:
                 return await self._stream(request)
         return None
+
+    @staticmethod
+    def _hang_up(request: web.Request) -> web.Response:
+        """Close the connection; what is returned reaches nobody."""
+        if request.transport is not None:  # else the other side was first
+            request.transport.abort()
+        return web.Response()
 
     def _garble(self, answers: list[dict[str, object]]) -> object:
         match self.mode:

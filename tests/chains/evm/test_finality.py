@@ -143,7 +143,7 @@ async def test_the_final_block_is_the_one_that_a_quorum_has_reached(
     assert (await chains(a, b, c, quorum=1).head()).final.height == 98
 
 
-async def test_NODE_05_a_node_20_blocks_behind_neither_leads_nor_holds_back(
+async def test_NODE_05_a_node_twenty_blocks_behind_neither_leads_nor_holds_back(
     node: Anvil, chains: ChainMaker, proxies: Three
 ) -> None:
     a, b, c = proxies

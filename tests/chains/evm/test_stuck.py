@@ -28,13 +28,16 @@ async def cheap(desk: Desk, wanted: Intent) -> Attempt:
     return attempt
 
 
-async def test_PAY_05_after_a_time_out_the_same_bytes_go_out_again(net: EvmNetwork) -> None:
+@pytest.mark.parametrize("mode", [Mode.RESET, Mode.LOST])
+async def test_PAY_05_whether_or_not_they_arrived_the_same_bytes_go_out_again(net: EvmNetwork, mode: Mode) -> None:
     async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
         await desk.fund()
         attempt = await desk.prepare(payout(net.usdt, (A, 5)))
-        proxy.mode = Mode.RESET
+        proxy.mode = mode
         assert (await desk.broadcast(attempt)).sent is Sent.UNCLEAR
         proxy.mode = Mode.HONEST
+        known = await net.node.rpc("eth_getTransactionByHash", attempt.signed.txid)
+        assert (known is not None) == (mode is Mode.LOST)
         proxy.calls.clear()
         desk.chain.access.nodes[0].rpc.breaker.succeeded()
         for _ in range(3):

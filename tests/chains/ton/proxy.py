@@ -62,6 +62,7 @@ class TonProxy:
         self.calls.append((path, asked))
         if self.is_silent:
             await self._closing.wait()
+            return web.Response(status=503)  # to nobody; what was asked of it is passed on to nobody either
         if self.status:
             return web.Response(status=self.status, text="refused")
         if self.raw is not None:

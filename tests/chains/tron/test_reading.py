@@ -101,7 +101,7 @@ async def test_NODE_03_when_only_the_liar_answers_nothing_is_read(net, chains, u
         await chains(*net.servers, assets=[usdt_row], quorum=2).scan(net.height, net.height)
 
 
-async def test_NODE_05_a_node_20_blocks_behind_neither_leads_nor_holds_back(net, chains) -> None:
+async def test_NODE_05_a_node_twenty_blocks_behind_neither_leads_nor_holds_back(net, chains) -> None:
     await net.mine(60)
     net.servers[1].lag = 20
     chain = chains(*net.servers, quorum=2)
