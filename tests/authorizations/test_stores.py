@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.authorizations.people import PEER, Person, stored_merchant, stretched
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.authorizations import setup, store
 from bitlinkpay.authorizations.model import (
@@ -349,7 +349,7 @@ async def test_two_who_introduce_the_last_device_at_once_stay_within_the_bound(p
     async with person.database.transaction() as first:
         await introduce(first)
         second = asyncio.create_task(person.database.unit(introduce))
-        await until_one_waits(person.database)
+        await until_someone_waits(person.database)
     with pytest.raises(Conflict, match="the merchant has 50 devices; end one first"):
         await second
     async with person.database.reader() as tx:

@@ -7,7 +7,7 @@ from tests.flows.harness import World
 from tests.flows.paying import Cashier
 from tests.flows.test_payouts import earn
 from tests.support.clock import ManualClock
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store
@@ -35,7 +35,7 @@ async def test_LED_09_a_payout_approved_while_it_is_called_back_is_paid_or_given
         called = asyncio.create_task(
             database.unit(lambda other: payouts.cancel(other, merchant_id, payout.kind, payout.source_id))
         )
-        await until_one_waits(database)
+        await until_someone_waits(database)
     with pytest.raises(PayoutTooLate, match="approved already"):
         await called
     assert await cashier.state(payout) == "approved"

@@ -8,7 +8,7 @@ import pytest
 from tests.deposits.test_store import deposit
 from tests.flows.paying import STRANGERS
 from tests.payouts.till import ASSET, UNIT, Till
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.errors import Invalid, NotFound, Problem
 from bitlinkpay.core.ids import show_id
@@ -175,7 +175,7 @@ async def test_PAY_04_of_two_requests_at_once_for_one_deposit_one_refund_is_made
     async with till.database.transaction() as tx:
         made = await refunds.request(tx, drafts[0], of.deposit_id)
         later = asyncio.create_task(till.database.unit(lambda tx: refunds.request(tx, drafts[1], of.deposit_id)))
-        await until_one_waits(till.database)
+        await until_someone_waits(till.database)
     if target == OTHER:
         with pytest.raises(PayoutExistsDifferent):
             await later
@@ -191,7 +191,7 @@ async def test_a_refund_made_and_rejected_while_another_request_waits_leaves_it_
     async with till.database.transaction() as tx:
         first = await refunds.request(tx, drafts[0], of.deposit_id)
         later = asyncio.create_task(till.database.unit(lambda tx: refunds.request(tx, drafts[1], of.deposit_id)))
-        await until_one_waits(till.database)
+        await until_someone_waits(till.database)
         await payouts.cancel(tx, first.merchant_id, first.kind, first.source_id)
     assert (await later).source_id == f"{first.source_id}.2"
     assert await places(till, of) == ("refunded", 0, ODD, 0)

@@ -10,7 +10,7 @@ import pytest
 from tests.flows.harness import REGISTRY
 from tests.flows.paying import STRANGERS
 from tests.payouts.till import ASSET, UNIT, Till
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.errors import Invalid, Problem
 from bitlinkpay.core.ids import PayoutId, new_uuid7
@@ -229,7 +229,7 @@ async def test_PAY_04_a_repeat_that_waits_for_the_first_request_is_not_refused_b
     async with till.database.transaction() as tx:
         made = await payouts.request(tx, drafts[0])
         later = asyncio.create_task(till.database.unit(lambda tx: payouts.request(tx, drafts[1])))
-        await until_one_waits(till.database)
+        await until_someone_waits(till.database)
     assert await later == made
     await till.check()
 
@@ -245,7 +245,7 @@ async def test_a_decision_that_another_was_faster_than_is_told_what_became_of_th
     async with till.database.transaction() as tx:
         await approve(till, held, by="a third")(tx)
         later = asyncio.create_task(till.database.unit(decide(till, held)))
-        await until_one_waits(till.database)
+        await until_someone_waits(till.database)
     with pytest.raises(PayoutTooLate) as refused:
         await later
     assert refused.value.message == "too late: the withdrawal is approved already"

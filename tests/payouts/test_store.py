@@ -12,7 +12,7 @@ import pytest
 from tests.authorizations.people import stored_merchant
 from tests.deposits.test_store import deposit
 from tests.payouts.makers import payout
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.ids import DepositId, MerchantId, PayoutId, new_uuid7
 from bitlinkpay.db.driver import Tx
@@ -129,7 +129,7 @@ async def test_PAY_04_of_two_at_once_the_later_waits_and_finds_it_taken(
     async with database.transaction() as tx:
         assert await store.insert(tx, first, "tron")
         other = asyncio.create_task(database.unit(lambda second: store.insert(second, again, "tron")))
-        await until_one_waits(database)
+        await until_someone_waits(database)
     assert await other is False
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.authorizations.people import stored_merchant
-from tests.support.locks import until_one_waits
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.ids import MerchantId, new_uuid7
@@ -145,7 +145,7 @@ async def test_PAY_30_of_two_changes_at_once_neither_takes_back_the_others_limit
             tx, merchant_id, PayoutKind.PAYOUT, USDT, lambda old: replace(old, day_max_units=50), now=NOW, cause="first"
         )
         later = asyncio.create_task(change(database, merchant_id, lambda old: replace(old, fee_ppm=1_000), by="second"))
-        await until_one_waits(database)
+        await until_someone_waits(database)
     assert await later == Terms(fee_ppm=1_000, day_max_units=50)
     assert await terms_of(database, merchant_id) == Terms(fee_ppm=1_000, day_max_units=50)
     assert [cause for cause, _ in await history(database, merchant_id)] == ["first", "second"]
