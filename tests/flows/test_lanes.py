@@ -124,7 +124,7 @@ async def test_one_payment_that_cannot_be_carried_fails_alone(cashier: Cashier) 
     assert told == [8]
 
 
-async def test_PAY_10_what_never_was_planned_uses_up_no_number(cashier: Cashier) -> None:
+async def test_PAY_07_what_never_was_planned_uses_up_no_number(cashier: Cashier) -> None:
     sender = PickySender.of(cashier, u1000000=CannotPlan("the token is paused"))
     lane(cashier, sender=sender)
     failing, going = await cashier.ask(ASSET, "1"), await cashier.ask(ASSET, "2")

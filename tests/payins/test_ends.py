@@ -137,7 +137,7 @@ def test_the_asked_amount_pays_the_order_less_the_fee_and_is_told() -> None:
     assert (outcome.payin, outcome.deposit and outcome.deposit.deposit_id) == (after, paid.deposit_id)
 
 
-def test_LED_09_of_two_exact_payments_in_one_batch_the_second_is_double_and_no_outcome() -> None:
+def test_DEP_11_of_two_exact_payments_in_one_batch_the_second_is_double_and_no_outcome() -> None:
     made = batch(payin := order(state=PayinState.CONFIRMING))
     first, second = money(payin), money(payin)
     decide(made, REGISTRY, first)

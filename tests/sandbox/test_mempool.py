@@ -183,7 +183,7 @@ async def test_a_transaction_pays_many_at_once_and_its_fee_once(node: Node) -> N
 # --- what a node refuses ------------------------------------------------------------------------------------------------
 
 
-async def test_PAY_10_a_number_ahead_of_its_turn_is_refused_until_it_is_due(node: Node) -> None:
+async def test_PAY_07_a_number_ahead_of_its_turn_is_refused_until_it_is_due(node: Node) -> None:
     ahead, answer = await node.send(1)
     assert answer == Broadcast(Sent.REFUSED, "number 1 is ahead of 0")
     await node.send(0)

@@ -44,7 +44,7 @@ async def take_note(database: Database, *owners: Wallet) -> None:
 
 
 @pytest.mark.parametrize("state", DepositState)
-async def test_PAY_13_only_settled_money_is_spent_and_never_what_is_held_back(
+async def test_SWP_03_only_settled_money_is_spent_and_never_what_is_held_back(
     database: Database, state: DepositState
 ) -> None:
     await arrive(database, arrived(state=state))

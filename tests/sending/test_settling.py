@@ -281,7 +281,7 @@ async def test_a_release_says_of_each_payment_how_long_it_rests(database: Databa
     assert await table.states() == [("sending", "")] * 2
 
 
-async def test_PAY_17_what_was_sent_is_never_released_as_refused(database: Database) -> None:
+async def test_PAY_06_what_was_sent_is_never_released_as_refused(database: Database) -> None:
     table = await carried(database, of(OwnerKind.PAYOUT), unspent=[COIN])
     with pytest.raises(IllegalMove):
         async with database.transaction() as tx:

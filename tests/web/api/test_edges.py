@@ -39,9 +39,7 @@ async def nothing_stored(rest: Rest) -> bool:
 # --- cursors
 
 
-async def test_API_41_no_number_that_a_cursor_can_hold_breaks_a_list(
-    rest: Rest, signer: Signer, client: RestClient
-) -> None:
+async def test_no_number_that_a_cursor_can_hold_breaks_a_list(rest: Rest, signer: Signer, client: RestClient) -> None:
     await rest.give(signer.merchant, USDT, 5_000_000)
     (entry,) = (await client.list_entries()).data
     posting = msgspec.convert(entry.posting_id.removeprefix("pst_"), type=type(new_uuid7()))
