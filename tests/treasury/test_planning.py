@@ -75,6 +75,7 @@ def test_what_cannot_be_capped_is_refused_where_bad_luck_would_cost_all(units: i
         assert cost.units_max * worth.units_per_native <= units
     elif judge(units, cost, worth).pays:
         assert verdict.reason == "with bad luck moving it costs more than all of it"
+        assert worth.in_native(units) < cost.units_max
 
 
 @given(quote=st.builds(FeeQuote, units, units), count=st.integers(1, 100))
