@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from uuid import uuid4
 
 import pytest
@@ -42,6 +43,16 @@ MINUTE = timedelta(minutes=1)
 async def waits_of(database: Database, *asked: Sending, owners: tuple[OwnerKind, ...] = (OwnerKind.PAYOUT,)) -> object:
     async with database.reader() as tx:
         return await service.waits(tx, owners, [one.owner_id for one in asked])
+
+
+async def carry(database: Database, *asked: Sending) -> None:
+    """Queue payments beside the transaction that carries them."""
+    await open_lane(database, uuid4())
+    await queue(database, *asked)
+    made = transaction(*asked)
+    async with database.transaction() as tx:
+        await transactions.allot(tx, made, NOW)
+        await tx.execute("update sendings set transaction_id = $1", made.transaction_id)
 
 
 async def force(database: Database, state: SendingState | TransactionState) -> None:
@@ -122,43 +133,30 @@ async def test_PAY_34_a_merchant_that_may_not_work_is_left_out_of_the_queue(data
     assert await waits_of(database, asked, other) == {asked.owner_id: f"the merchant is {state}"}
 
 
-@pytest.mark.parametrize("state", SendingState)
-async def test_only_what_waits_has_a_reason_to_wait(database: Database, state: SendingState) -> None:
-    asked = sending(1)
-    await open_lane(database, uuid4())
-    await queue(database, asked)
-    made = transaction(asked)
+async def test_only_what_waits_has_a_reason_to_wait(database: Database) -> None:
+    await carry(database, asked := sending(1))
     async with database.transaction() as tx:
-        await transactions.allot(tx, made, NOW)
-        await tx.execute("update sendings set reason = 'why', transaction_id = $1", made.transaction_id)
-    await force(database, state)
-    is_waiting = state in {SendingState.QUEUED, SendingState.HELD}
-    assert await waits_of(database, asked) == ({asked.owner_id: "why"} if is_waiting else {})
+        await tx.execute("update sendings set reason = 'why'")
+    for state in SendingState:
+        await force(database, state)
+        is_waiting = state in {SendingState.QUEUED, SendingState.HELD}
+        assert await waits_of(database, asked) == ({asked.owner_id: "why"} if is_waiting else {}), state
 
 
-@pytest.mark.parametrize("state", SendingState)
-async def test_PAY_30_what_is_promised_is_what_may_still_leave(database: Database, state: SendingState) -> None:
+async def test_PAY_30_what_is_promised_is_what_may_still_leave(database: Database) -> None:
     """Neither what still waits nor what has ended: the first takes nothing yet, the second stands in the books."""
-    one, two = sending(5), sending(7)
-    await open_lane(database, uuid4())
-    await queue(database, one, two)
-    made = transaction(one, two)
-    async with database.transaction() as tx:
-        await transactions.allot(tx, made, NOW)
-        await tx.execute("update sendings set transaction_id = $1", made.transaction_id)
-    await force(database, state)
-    is_promised = state in {SendingState.SENDING, SendingState.UNCERTAIN, SendingState.CONFIRMING}
-    async with database.reader() as tx:
-        promised = await store.promised_units(tx, NETWORK, [HOT.address, "another"])
-        assert promised == ({(HOT.address, "usdt-ethereum"): 12} if is_promised else {})
-        assert await store.promised_units(tx, NETWORK, ["another"]) == {}
-        assert await store.promised_units(tx, "tron", [HOT.address]) == {}
+    await carry(database, sending(5), sending(7))
+    for state in SendingState:
+        await force(database, state)
+        is_promised = state in {SendingState.SENDING, SendingState.UNCERTAIN, SendingState.CONFIRMING}
+        async with database.reader() as tx:
+            promised = await store.promised_units(tx, NETWORK, [HOT.address, "another"])
+            assert promised == ({(HOT.address, "usdt-ethereum"): 12} if is_promised else {}), state
+            assert await store.promised_units(tx, NETWORK, ["another"]) == {}
+            assert await store.promised_units(tx, "tron", [HOT.address]) == {}
 
 
-@pytest.mark.parametrize("state", TransactionState)
-async def test_a_wallet_is_busy_while_a_transaction_of_it_has_not_ended(
-    database: Database, state: TransactionState
-) -> None:
+async def test_a_wallet_is_busy_while_a_transaction_of_it_has_not_ended(database: Database) -> None:
     asked = sending(1)
     await open_lane(database, uuid4())
     await queue(database, asked)
@@ -166,13 +164,14 @@ async def test_a_wallet_is_busy_while_a_transaction_of_it_has_not_ended(
     async with database.transaction() as tx:
         await transactions.allot(tx, made, NOW)
         await store.save(tx, [SendingChange(asked, SendingEvent.CANCELLED, SendingState.CANCELLED, None)], NOW)
-    await force(database, state)
-    is_open = state in OPEN
-    async with database.reader() as tx:
-        assert await transactions.busy_payers(tx, NETWORK) == ([HOT] if is_open else [])
-        assert len(await transactions.list_open(tx, NETWORK, HOT.address, 10)) == is_open
-        (lane,) = await lanes.list_all(tx)
-    assert (lane.waiting, lane.running, lane.payer, lane.next_number) == (0, int(is_open), HOT, 0)
+    for state in TransactionState:
+        await force(database, state)
+        is_open = state in OPEN
+        async with database.reader() as tx:
+            assert await transactions.busy_payers(tx, NETWORK) == ([HOT] if is_open else []), state
+            assert len(await transactions.list_open(tx, NETWORK, HOT.address, 10)) == is_open
+            (lane,) = await lanes.list_all(tx)
+        assert (lane.waiting, lane.running, lane.payer, lane.next_number) == (0, int(is_open), HOT, 0)
 
 
 async def test_a_wallet_with_something_queued_is_busy_once_and_before_its_lane_is_open(database: Database) -> None:
@@ -265,32 +264,23 @@ async def test_the_same_object_of_two_owners_is_two_payments(database: Database)
     assert {one: found[one].state for one in found} == {payout.owner_id: SendingState.QUEUED}
 
 
-@pytest.mark.parametrize("state", SendingState)
-async def test_PAY_44_each_request_of_a_person_fits_its_states_or_is_too_late(
-    database: Database, state: SendingState
-) -> None:
-    asked = sending(1)
-    await open_lane(database, uuid4())
-    await queue(database, asked)
-    made = transaction(asked)
-    async with database.transaction() as tx:
-        await transactions.allot(tx, made, NOW)
-        await tx.execute("update sendings set transaction_id = $1", made.transaction_id)
-    await force(database, state)
+async def test_PAY_44_each_request_of_a_person_fits_its_states_or_is_too_late(database: Database) -> None:
+    await carry(database, asked := sending(1))
     requests = {
         SendingEvent.CANCELLED: lambda tx: service.cancel(tx, OwnerKind.PAYOUT, asked.owner_id, NOW),
         SendingEvent.HELD: lambda tx: service.hold(tx, OwnerKind.PAYOUT, asked.owner_id, reason="look", now=NOW),
         SendingEvent.RESUMED: lambda tx: service.resume(tx, OwnerKind.PAYOUT, asked.owner_id, NOW),
     }
-    for event, request in requests.items():
+    for state, event in product(SendingState, requests):
         if SENDING.allows(state, event):
             continue
+        await force(database, state)
         with pytest.raises(TooLate, match=f"is {state} already"):
             async with database.transaction() as tx:
-                await request(tx)
-    async with database.reader() as tx:
-        assert await tx.fetchval("select state from sendings") == state.value
-        assert await tx.fetchval("select count(*) from sending_events") == 1
+                await requests[event](tx)
+        async with database.reader() as tx:
+            assert await tx.fetchval("select state from sendings") == state.value
+            assert await tx.fetchval("select count(*) from sending_events") == 1
 
 
 async def test_nobody_moves_what_was_never_queued(database: Database) -> None:
