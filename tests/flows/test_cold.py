@@ -93,6 +93,7 @@ async def test_SWP_08_below_the_floor_an_alarm_is_raised_and_nothing_is_fetched(
     assert alarms[0].levelno == logging.CRITICAL
     assert await collector.moves() == []
     await collector.cashier.fund(USDT, "200")
+    await set_levels(collector, 700, 701, 800)  # which it holds to the unit
     await collector.cool(NETWORK, {USDT: COLD})
     await set_levels(collector, 701, 702, 800)
     await collector.cool(NETWORK, {USDT: COLD})
