@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from tests.support.clock import ManualClock
 from tests.web.checkout.conftest import page_app
 from tests.web.checkout.shop import OPENED, Shop, Till
@@ -19,6 +19,8 @@ from tools.setup_chromium import find
 from bitlinkpay.payins.view import PayinView
 
 SHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
+PATIENCE_MS = 20_000  # a busy machine is no fault of the page; with its stream open the page polls once a minute
+expect.set_options(timeout=PATIENCE_MS)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

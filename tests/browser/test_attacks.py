@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.browser.conftest import Payer
+from tests.browser.conftest import PATIENCE_MS, Payer
 from tests.web.checkout.shop import OVER, REGISTRY, merchant, odd, order, paid
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,7 +29,7 @@ async def test_WEB_13_and_API_37_markup_in_an_order_is_text_in_the_browser(payer
     assert await page.locator("h1").text_content() == payload
     assert await page.locator(".tag .mono").text_content() == payload
     payer.shop.change(paid(view))
-    await page.get_by_role("heading", name="Paid", exact=True).wait_for(timeout=3000)
+    await page.get_by_role("heading", name="Paid", exact=True).wait_for(timeout=PATIENCE_MS)
     assert await page.evaluate("window.pwned") is None
     assert await page.locator("img, iframe, template, svg[onload]").count() == 0
     assert payer.complaints == []

@@ -1,6 +1,7 @@
 """What a payer does on the page: copying, waiting, watching it change, with and without scripts."""
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -89,13 +90,13 @@ async def test_the_countdown_runs_by_the_servers_clock(payer: Payer, skew: str) 
     await page.add_init_script(skew)
     await page.goto(payer.url(view))
     clock = page.locator("#clock")
-    await expect(clock).to_have_text("29:58", timeout=4000)
+    await expect(clock).to_have_text(re.compile(r"^29:5\d$"))
     payer.clock.advance(timedelta(minutes=20))
     await settled(page, payer, view)
     payer.shop.change(view)
-    await expect(clock).to_have_text("9:58", timeout=4000)
+    await expect(clock).to_have_text(re.compile(r"^9:5\d$"))
     permille = int((await page.locator("#ring").get_attribute("stroke-dasharray") or "0").split()[0])
-    assert 325 <= permille <= 334
+    assert 318 <= permille <= 334
     assert payer.complaints == []
 
 
@@ -104,7 +105,7 @@ async def test_at_zero_the_page_stops_asking_for_money_by_itself(payer: Payer) -
     page = await payer.open(order())
     await expect(page.locator("#address")).to_be_visible()
     payer.clock.advance(timedelta(seconds=3))
-    await expect(page.get_by_role("heading", name="Time is up")).to_be_visible(timeout=8000)
+    await expect(page.get_by_role("heading", name="Time is up")).to_be_visible()
     await expect(page.locator("#pay")).to_be_hidden()
     await expect(page.locator("#strip")).to_be_hidden()
     assert payer.complaints == []
@@ -118,13 +119,13 @@ async def test_a_payment_shows_without_a_reload(payer: Payer) -> None:
     page = await payer.open(view)
     await settled(page, payer, view)
     payer.shop.change(confirming(view))
-    await expect(page.get_by_role("heading", name="Payment seen, about 2 minutes to go")).to_be_visible(timeout=2000)
+    await expect(page.get_by_role("heading", name="Payment seen, about 2 minutes to go")).to_be_visible()
     await expect(page.locator("#announce")).to_have_text(
         "Payment seen, about 2 minutes to go. It is safe to close this page."
     )
     await expect(page.locator("#pay")).to_be_hidden()
     payer.shop.change(paid(view))
-    await expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible(timeout=2000)
+    await expect(page.get_by_role("heading", name="Paid", exact=True)).to_be_visible()
     assert await page.title() == "Paid · Tea & Oolong"
     assert await page.evaluate("window.stillTheSame")
     assert payer.complaints == []
@@ -138,7 +139,7 @@ async def test_polling_takes_over_where_the_stream_is_refused(payer: Payer, refu
     await page.goto(payer.url(view))
     await page.evaluate("window.stillTheSame = true")
     payer.shop.change(odd(view, SHORT))
-    await expect(page.get_by_role("heading", name="8.00 of 10.00 USDT received")).to_be_visible(timeout=10_000)
+    await expect(page.get_by_role("heading", name="8.00 of 10.00 USDT received")).to_be_visible()
     assert payer.shop.listeners.get(view.payin_id, []) == []
     assert await page.evaluate("window.stillTheSame")
 
@@ -149,10 +150,10 @@ async def test_a_lost_connection_is_told_and_found_again(payer: Payer) -> None:
     await page.route("**/events", lambda route: route.abort())
     await page.route("**/live?*", lambda route: route.abort())
     await page.goto(payer.url(view))
-    await expect(page.get_by_text("No connection. Trying again.")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_text("No connection. Trying again.")).to_be_visible()
     await page.unroute("**/live?*")
     await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-    await expect(page.locator("#lost")).to_be_hidden(timeout=5000)
+    await expect(page.locator("#lost")).to_be_hidden()
 
 
 async def test_an_update_leaves_the_payers_own_doings_alone(payer: Payer) -> None:
@@ -164,7 +165,7 @@ async def test_an_update_leaves_the_payers_own_doings_alone(payer: Payer) -> Non
     await page.locator("#details summary").click()
     await page.get_by_text("With amount").click()
     payer.shop.change(odd(view, SHORT))
-    await expect(page.get_by_role("heading", name="8.00 of 10.00 USDT received")).to_be_visible(timeout=2000)
+    await expect(page.get_by_role("heading", name="8.00 of 10.00 USDT received")).to_be_visible()
     assert await page.locator("#paid-by").input_value() == "half a ha"
     assert await page.locator("#help").evaluate("(node) => node.open")
     assert await page.locator("#details details").evaluate("(node) => node.open")
@@ -177,7 +178,7 @@ async def test_WEB_28_an_address_that_changes_under_its_order_is_refused(payer: 
     page = await payer.open(view)
     await settled(page, payer, view)
     payer.shop.change(replace(view, address="TLa2f6VPqDgRE67v1736s7bJ8Ray5wYjU7"))
-    await expect(page.get_by_text("The address on this page has changed. Do not pay").first).to_be_visible(timeout=2000)
+    await expect(page.get_by_text("The address on this page has changed. Do not pay").first).to_be_visible()
     assert await page.locator("#pay").count() == 0
     assert await page.get_by_text("TLa2f6").count() == 0
 
@@ -189,7 +190,7 @@ async def test_a_late_payment_still_shows_on_an_expired_page(payer: Payer) -> No
     await expect(page.get_by_role("heading", name="This order has expired")).to_be_visible()
     payer.shop.change(odd(view, LATE, state=PayinState.EXPIRED))
     await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-    await expect(page.get_by_role("heading", name="Your payment arrived late")).to_be_visible(timeout=3000)
+    await expect(page.get_by_role("heading", name="Your payment arrived late")).to_be_visible()
 
 
 # ---- going back ----------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ async def test_a_pick_in_another_tab_shows_here_too(payer: Payer) -> None:
     page = await payer.open(view)
     await settled(page, payer, view)
     await payer.shop.pick_network(view.payin_id, "usdt-tron")
-    await expect(page.locator("#address")).to_have_text(TRON, timeout=2000)
+    await expect(page.locator("#address")).to_have_text(TRON)
 
 
 async def test_I_have_paid_is_answered_on_the_page(payer: Payer) -> None:
