@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from bitlinkpay.core.ids import MerchantId, SendingId, new_uuid7
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingState
 from bitlinkpay.sending.queue import PATIENCE, Choice, choose
 
-HOT = Wallet(KeyRole.HOT, 0, "hot")
+HOT, ADDRESS = Wallet(KeyRole.HOT, 0, "hot"), Wallet(KeyRole.DEPOSIT, 7, "address")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NATIVE, TOKEN, OTHER = "eth-ethereum", "usdt-ethereum", "dai-ethereum"
 MERCHANTS = [MerchantId(new_uuid7()) for _ in range(3)]
@@ -75,6 +77,18 @@ def test_PAY_31_after_an_hour_nobody_at_all_overtakes_it() -> None:
     chosen = take([big, other], token=20, native=10)
     assert chosen.taken == ()
     assert chosen.lacking == (big, other)
+
+
+@pytest.mark.parametrize("merchant", [0, 1])
+def test_PAY_31_what_waits_for_money_does_not_hold_up_the_sweep_that_brings_it(merchant: int) -> None:
+    big = sending(90, 0, age=2 * PATIENCE)
+    sweep = sending(100, merchant, purpose=Purpose.SWEEP)
+    assert sweep.payment
+    sweep = replace(sweep, payment=replace(sweep.payment, source=ADDRESS))
+    held = {("hot", TOKEN): 20, ("hot", NATIVE): 10, (ADDRESS.address, TOKEN): 100}
+    chosen = choose([big, sending(5, 1), sweep], held, native=NATIVE, most=50, now=NOW)
+    assert chosen.taken == (sweep,)
+    assert len(chosen.lacking) == 2
 
 
 def test_PAY_32_without_the_coin_for_the_fee_nothing_goes() -> None:

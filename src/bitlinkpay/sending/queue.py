@@ -8,7 +8,7 @@ from typing import Final
 from bitlinkpay.sending.model import Sending
 
 PATIENCE: Final = timedelta(hours=1)
-"""A payment that has waited this long for liquidity holds up whatever stands behind it and wants the same asset."""
+"""A payment that has waited this long for liquidity holds up whatever stands behind it and wants the same money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ def choose(
     """Choose payments for one transaction: one purpose and one asset, those of the first that fits.
 
     Merchants take turns; within a merchant the order is that of the queue, and nobody overtakes a payment of the same
-    merchant and asset that does not fit. After `PATIENCE` nobody at all overtakes it.
+    merchant that does not fit and wants the same money. After `PATIENCE` nobody at all overtakes it. Money elsewhere is
+    another: a sweep brings what a payment waits for.
 
     Args:
         queued: in the order of the queue.
@@ -35,22 +36,22 @@ def choose(
         now: business time.
     """
     free = dict(free_units)
-    blocked_merchants: set[tuple[object, str]] = set()
-    blocked_assets: set[str] = set()
+    blocked_merchants: set[tuple[object, str, str]] = set()
+    blocked: set[tuple[str, str]] = set()
     taken: list[Sending] = []
     lacking: list[Sending] = []
     for sending in _in_turns(queued):
         if taken and not _fits_beside(sending, taken[0]):
             continue
-        asset = sending.payment.asset if sending.payment else ""
-        if (sending.merchant_id, asset) in blocked_merchants or asset in blocked_assets:
+        wanted = (sending.payment.source.address, sending.payment.asset) if sending.payment else ("", "")
+        if (sending.merchant_id, *wanted) in blocked_merchants or wanted in blocked:
             lacking.append(sending)
             continue
         if not _take(free, sending, native):
             lacking.append(sending)
-            blocked_merchants.add((sending.merchant_id, asset))
+            blocked_merchants.add((sending.merchant_id, *wanted))
             if now - sending.queued_at >= PATIENCE:
-                blocked_assets.add(asset)
+                blocked.add(wanted)
             continue
         taken.append(sending)
         if len(taken) == most:

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.db.driver import Tx
+
+_RUNNING: Final = ("sending", "uncertain", "confirming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,23 @@ async def free_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
         wallet: its canonical address.
         asset: fees are taken off it where it is the coin that they are paid in.
     """
+    return await _units(tx, account, wallet, asset, taken_by=("queued", *_RUNNING))
+
+
+async def idle_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
+    """Return what the books hold of an asset at a paying wallet and no transaction takes, whatever waits in the queue.
+
+    The arguments are those of `free_units`.
+    """
+    return await _units(tx, account, wallet, asset, taken_by=_RUNNING)
+
+
+async def _units(tx: Tx, account: str, wallet: str, asset: Asset, *, taken_by: Sequence[str]) -> int:
     found = await tx.fetchval(
         """
         with waiting as (
             select * from sendings where network = $1 and payer = $2
-                and state in ('queued', 'sending', 'uncertain', 'confirming')
+                and state = any($6::text[])
         )
         select coalesce((select balance_units from ledger_accounts where name = $5 and asset = $3), 0)
             - coalesce((select sum(units) from waiting where source = $2 and asset = $3), 0)
@@ -83,5 +98,6 @@ async def free_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
         asset.id,
         asset.is_native,
         account,
+        list(taken_by),
     )
     return int(found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from bitlinkpay.chains.outgoing import Purpose
 from bitlinkpay.core.assets import Asset, Family
@@ -35,17 +35,29 @@ ASK_EVERY: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a plan may use: the hot wallet's free native coin, and what is left of the day's gas for addresses."""
+    """What a plan may use.
+
+    Attributes:
+        hot_units: the hot wallet's native coin that no payment waits for.
+        gas_units: what is left of the day's gas for addresses.
+        tops_per_address: how often one of them gets gas within a day.
+        purposes: what the signer signs for.
+        native: id of the network's coin.
+        idle_units: the hot wallet's native coin that no transaction takes. What waits in the queue for more of it than
+            there is must not hold up what brings it (Bitcoin).
+    """
 
     hot_units: int
     gas_units: int
     tops_per_address: int
     purposes: frozenset[Purpose]
+    native: str = ""
+    idle_units: int = 0
 
     def refusal(self, weighed: Weighed) -> str:
         """Say why a move must wait though it pays, "" if it need not."""
         assert weighed.move is not None, "what waits already"
-        if weighed.hot_units > self.hot_units:
+        if weighed.hot_units > (self.idle_units if weighed.move.asset == self.native else self.hot_units):
             return "the hot wallet holds too little of the network's coin"
         return self._gas_refusal(weighed) if weighed.move.gas_units else ""
 
@@ -61,7 +73,12 @@ class Budget:
     def less(self, weighed: Weighed) -> "Budget":
         """Return what is left after a move."""
         gas = weighed.move.gas_units if weighed.move else 0
-        return replace(self, hot_units=self.hot_units - weighed.hot_units, gas_units=self.gas_units - gas)
+        return replace(
+            self,
+            hot_units=self.hot_units - weighed.hot_units,
+            gas_units=self.gas_units - gas,
+            idle_units=self.idle_units - weighed.hot_units,
+        )
 
 
 def afford(weighed: Sequence[Weighed], budget: Budget) -> list[Weighed]:
@@ -86,9 +103,10 @@ class _Resting:
 class Sweeping:
     """The collecting of one network. Many may run: one at a time opens moves."""
 
-    def __init__(self, parts: TreasuryParts) -> None:
+    def __init__(self, parts: TreasuryParts, token: UUID | None = None) -> None:
+        """Plan under the lease that `token` holds or takes, by default one of its own."""
         self._parts = parts
-        self._token = uuid4()
+        self._token = token or uuid4()
         self._resting: dict[str, _Resting] = {}
 
     async def plan(self, purposes: frozenset[Purpose]) -> dict[str, list[Weighed]]:
@@ -187,7 +205,9 @@ class Sweeping:
             limits = await self._limits(tx)
             spent = await moves.gas_since(tx, parts.network.id, now - moves.DAY)
             free = await store.free_units(tx, parts.account, parts.hot.address, parts.native)
-        return Budget(free, max(0, limits.day_units - spent), limits.tops_per_address, purposes)
+            idle = await store.idle_units(tx, parts.account, parts.hot.address, parts.native)
+        left = max(0, limits.day_units - spent)
+        return Budget(free, left, limits.tops_per_address, purposes, native=parts.native.id, idle_units=idle)
 
     async def _limits(self, tx: Tx) -> GasLimits:
         found = await levels.find_gas_limits(tx, self._parts.network.id)
