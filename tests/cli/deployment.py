@@ -15,6 +15,7 @@ from tests.flows.harness import Inbox, Lists
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
+from bitlinkpay.app.sightings import sightings_of
 from bitlinkpay.cli.main import main
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.payins.clearing import Clearing
@@ -120,7 +121,13 @@ class Deployment:
         screener = Screening([self.lists], platform.clock)
         clearing, reconciling = Clearing(**same, screener=screener), Reconciling(**same)
         watcher = Watcher(
-            Parts(**same, payins=platform.payins, clearing=clearing, reconciling=reconciling, sightings=None)
+            Parts(
+                **same,
+                payins=platform.payins,
+                clearing=clearing,
+                reconciling=reconciling,
+                sightings=sightings_of(platform, chain),
+            )
         )
         watcher._token = self.token
         for _ in range(200):

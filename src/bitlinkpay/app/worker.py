@@ -15,10 +15,10 @@ from bitlinkpay.app.paying import lanes_of, payouts_of, providers_of, treasuries
 from bitlinkpay.app.platform import Platform, enroll, following, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.app.settling import automatic_of
+from bitlinkpay.app.sightings import sightings_of
 from bitlinkpay.app.unfinished import check_unfinished
 from bitlinkpay.chains.base import Chain
 from bitlinkpay.chains.token import TokenProbe
-from bitlinkpay.chains.waiting import WaitingChain
 from bitlinkpay.connection import connect
 from bitlinkpay.core.assets import Family, Network
 from bitlinkpay.core.clock import Clock
@@ -29,7 +29,6 @@ from bitlinkpay.merchants import service as merchants
 from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.reconciling import Reconciling
-from bitlinkpay.payins.sightings import Sightings
 from bitlinkpay.payouts import events as payout_events
 from bitlinkpay.rates.service import refresh
 from bitlinkpay.rates.sources import REFERENCE, TICKERS, FixedPrices, Market
@@ -201,9 +200,7 @@ async def _watch(platform: Platform, chain: Chain, screener: Screener, guard: As
             reconciling=Reconciling(database=database, registry=registry, chain=chain, clock=clock)
             if hides_transfers
             else None,
-            sightings=Sightings(database=database, network=chain.network, chain=chain, clock=clock)
-            if isinstance(chain, WaitingChain)
-            else None,
+            sightings=sightings_of(platform, chain),
             clock=clock,
         )
     )

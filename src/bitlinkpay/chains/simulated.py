@@ -197,6 +197,10 @@ class SimulatedChain:
             found.append((self._block(run, sent.height, ()), self._transfer(sent)))
         return found
 
+    def transfers(self, sent: Sequence[Sent]) -> tuple[Transfer, ...]:
+        """Return what a scan would show of these, were they in a block."""
+        return tuple(self._transfer(one) for one in sent if self._is_visible(one))
+
     async def fate(self, txid: str) -> Fate:
         """Say what became of a transaction; a text that is no transaction id is unknown."""
         digest = read_txid(self.network.family, txid)

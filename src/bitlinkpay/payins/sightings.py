@@ -26,18 +26,21 @@ CADENCE: Final = timedelta(seconds=10)  # the list alone is several megabytes on
 class Sightings:
     """Looks at one network's waiting transactions on a slow cadence. Nothing is open in the database while it does."""
 
-    def __init__(self, *, database: Database, network: Network, chain: WaitingChain, clock: Clock) -> None:
+    def __init__(
+        self, *, database: Database, network: Network, chain: WaitingChain, clock: Clock, cadence: timedelta = CADENCE
+    ) -> None:
         self._database = database
         self._network = network
         self._chain = chain
         self._clock = clock
+        self._cadence = cadence
         self._last: datetime | None = None
         self._unwritten: dict[TransferKey, Transfer] = {}
 
     async def step(self) -> None:
         """Look, if it is time to; a network that cannot be looked at is left for the next time."""
         now = self._clock.now()
-        if self._last is not None and now - self._last < CADENCE:
+        if self._last is not None and now - self._last < self._cadence:
             return
         self._last = now
         try:

@@ -92,6 +92,12 @@ class SandboxState:
             rows = await tx.fetch(_SENT + "WHERE network = $1 AND txid = $2 ORDER BY ordinal", network, txid)
             return [_sent(row) for row in rows]
 
+    async def waiting(self, network: str) -> Sequence[Sent]:
+        """Return the transfers of every transaction that waits, in the order they came."""
+        async with self._database.reader() as tx:
+            rows = await tx.fetch(_SENT + "WHERE network = $1 AND height IS NULL ORDER BY seq", network)
+            return [_sent(row) for row in rows]
+
     async def balances(self, asset: Asset, addresses: Sequence[str], height: int) -> Sequence[int]:
         """Return what each address holds after `height`: received less sent, and less fees where it is the coin."""
         async with self._database.reader() as tx:
