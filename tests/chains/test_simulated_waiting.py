@@ -24,9 +24,7 @@ def shown(world: World) -> SimulatedWaiting:
     return SimulatedWaiting(world.chain(NETWORK), world.state)
 
 
-async def test_DEP_01_what_waits_is_shown_once_and_told_until_a_block_holds_it(
-    world: World, shown: SimulatedWaiting
-) -> None:
+async def test_what_waits_is_shown_once_and_told_until_a_block_holds_it(world: World, shown: SimulatedWaiting) -> None:
     assert isinstance(shown, WaitingChain)
     assert not isinstance(world.chain(NETWORK), WaitingChain), "who reads blocks sees nothing before them"
     assert await shown.waiting() == Waiting((), frozenset())

@@ -30,7 +30,7 @@ def situation(shop: Deployment, order: Payin) -> Situation:
 @pytest.mark.parametrize(
     ("place", "before"), [(BTC, Situation.SIGHTED), (TRON, Situation.WAITING)], ids=["bitcoin", "tron"]
 )
-def test_DEP_01_what_was_paid_is_seen_before_its_block_where_nodes_show_it(
+def test_what_was_paid_is_seen_before_its_block_where_nodes_show_it(
     shop: Deployment, place: tuple[str, str], before: Situation
 ) -> None:
     asset, network = place
@@ -46,12 +46,16 @@ def test_DEP_01_what_was_paid_is_seen_before_its_block_where_nodes_show_it(
     assert situation(shop, order) is Situation.PAID
 
 
-def test_a_payment_seen_in_time_is_in_time_though_its_block_comes_late(shop: Deployment) -> None:
-    order = shop.order(asset_id=BTC[0], amount="0.02")
+@pytest.mark.parametrize(("place", "after"), [(BTC, Situation.PAID), (TRON, Situation.LATE)], ids=["bitcoin", "tron"])
+def test_a_payment_seen_in_time_is_in_time_though_its_block_comes_late(
+    shop: Deployment, place: tuple[str, str], after: Situation
+) -> None:
+    asset, network = place
+    order = shop.order(asset_id=asset, amount="0.02")
     shop.json("sandbox", "pay", "order-1")
-    shop.follow("bitcoin")
+    shop.follow(network)
     shop.json("sandbox", "clock", "+90m")
-    shop.follow("bitcoin")
-    assert situation(shop, order) is Situation.SIGHTED
-    shop.mine(30, "bitcoin")
-    assert situation(shop, order) is Situation.PAID
+    shop.follow(network)
+    assert (situation(shop, order) is Situation.SIGHTED) == (after is Situation.PAID)
+    shop.mine(30, network)
+    assert situation(shop, order) is after

@@ -100,6 +100,28 @@ def test_limits_of_gas_are_set_one_by_one(shop: Deployment) -> None:
     shop.refusal("treasury", "gas", "mars")
 
 
+def test_when_outputs_are_joined_is_set_one_by_one_where_there_are_outputs(shop: Deployment) -> None:
+    standard = {"network": "bitcoin", "low": "5", "least": 20, "keep": 10}
+    assert shop.json("treasury", "consolidation", "bitcoin") == standard
+    assert shop.json("treasury", "consolidation", "bitcoin", "--low", "2.5") == standard | {"low": "2.5"}
+    changed = {"network": "bitcoin", "low": "0", "least": 2, "keep": 0}
+    words = ("--low", "0", "--least", "2", "--keep", "0")
+    assert shop.json("treasury", "consolidation", "bitcoin", *words) == changed
+    for wrong, says in (
+        (("--low", "1000.001"), "--low is a number of sat/vB from 0 to 1000"),
+        (("--low", "1.0001"), "and 3 after it"),
+        (("--least", "1"), "--least is a number from 2 to 200"),
+        (("--least", "201"), "from 2 to 200"),
+        (("--keep", "10001"), "--keep is a number from 0 to 10000"),
+        (("--keep", "x"), "from 0 to 10000"),
+    ):
+        assert says in shop.refusal("treasury", "consolidation", "bitcoin", *wrong)
+    assert shop.json("treasury", "consolidation", "bitcoin") == changed
+    assert "nothing to join" in shop.refusal("treasury", "consolidation", NETWORK)
+    shop.refusal("treasury", "consolidation", "mars")
+    assert {row["outputs"] for row in shop.json("treasury", "status")} == {None}, "simulated networks count balances"
+
+
 def cool(shop: Deployment, asset: str, units: int) -> None:
     """Book money into cold storage, as a surplus that has arrived there."""
 

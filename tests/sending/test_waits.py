@@ -319,3 +319,49 @@ async def test_a_wallet_is_made_ready_once_a_number_and_before_the_payment_that_
     first = queued[0]
     assert (first.payment, first.merchant_id, first.owner, first.fee_max_units) == (None, None, OwnerKind.SETUP, 5)
     assert first.queued_at == NOW - timedelta(seconds=1)
+
+
+JOINING = replace(
+    sending(9, purpose=Purpose.CONSOLIDATION, asset="eth-ethereum"), owner=OwnerKind.CONSOLIDATION, merchant_id=None
+)
+
+
+async def has_waiting(database: Database, payer: Wallet = HOT, network: str = NETWORK) -> bool:
+    async with database.reader() as tx:
+        return await service.has_waiting(tx, network, payer.address)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.PAYOUT, Purpose.SWEEP, Purpose.COLD])
+async def test_PAY_31_the_joining_of_outputs_is_not_seen_while_anything_else_waits_even_for_its_time(
+    database: Database, purpose: Purpose
+) -> None:
+    asked = sending(1, purpose=purpose)
+    await queue(database, JOINING)
+    assert [one.owner for one in await waiting(database)] == [OwnerKind.CONSOLIDATION]
+    assert not await has_waiting(database), "it does not stand in its own way"
+    await queue(database, asked)
+    assert await waiting(database) == [asked]
+    assert await has_waiting(database)
+    async with database.transaction() as tx:
+        await store.postpone(tx, [asked.sending_id], reason="too little", until=NOW + MINUTE)
+    assert await waiting(database) == [], "what rests may need the same money in a minute"
+    assert await has_waiting(database)
+    async with database.transaction() as tx:
+        await service.cancel(tx, asked.owner, asked.owner_id, NOW)
+    assert [one.owner for one in await waiting(database)] == [OwnerKind.CONSOLIDATION]
+    assert not await has_waiting(database)
+
+
+async def test_what_may_not_leave_and_what_waits_elsewhere_keeps_no_outputs_apart(database: Database) -> None:
+    stopped, elsewhere = sending(1), replace(sending(1), payer=OTHER_HOT)
+    await queue(database, JOINING, stopped, elsewhere, replace(sending(1), network="bsc"))
+    async with database.transaction() as tx:
+        await stops.add(tx, Stop(Scope.MERCHANT, str(stopped.merchant_id), "trouble", NOW))
+    assert [one.owner for one in await waiting(database)] == [OwnerKind.CONSOLIDATION]
+    assert not await has_waiting(database)
+    async with database.transaction() as tx:
+        await stops.remove(tx, Scope.MERCHANT, str(stopped.merchant_id))
+    assert [one.owner for one in await waiting(database)] == [OwnerKind.PAYOUT]
+    assert await has_waiting(database)
+    assert await has_waiting(database, OTHER_HOT)
+    assert not await has_waiting(database, OTHER_HOT, "bsc")

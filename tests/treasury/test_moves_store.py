@@ -69,6 +69,7 @@ async def gas_since(database: Database, since: datetime, network: str = NETWORK)
         move(method=Method.ALONE, payer=ADDRESS, fee_max_units=0),
         replace(fuelled(2**190), payer=ADDRESS),
         move(kind=MoveKind.COLD, method=Method.ALONE, source=HOT, target="0xcold"),
+        move(kind=MoveKind.CONSOLIDATION, method=Method.ALONE, source=HOT),
         move(source=Wallet(KeyRole.DEPOSIT, 2**40, "0xfar")),
     ],
 )
@@ -100,6 +101,20 @@ async def test_the_next_move_of_a_source_may_open_when_the_one_before_has_ended(
     assert (await end(database, first, event)).state == ended
     assert await insert(database, second) == {second.move_id}
     assert [one for one, _ in await open_moves(database)] == [second]
+
+
+async def test_a_wallet_is_moving_until_its_move_has_ended(database: Database) -> None:
+    running = move(kind=MoveKind.CONSOLIDATION, method=Method.ALONE, source=HOT)
+
+    async def moving(address: str, network: str = NETWORK) -> bool:
+        async with database.reader() as tx:
+            return await store.is_moving(tx, network, address)
+
+    await insert(database, running, fuelled())
+    assert [await moving(one) for one in ("0xhot", "0xaddress", "0xother")] == [True, True, False]
+    assert not await moving("0xhot", "bsc")
+    await end(database, running)
+    assert not await moving("0xhot")
 
 
 async def test_one_address_moves_on_each_network_by_itself(database: Database) -> None:

@@ -34,6 +34,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)
 TOKEN, COIN = "usdt-ethereum", "eth-ethereum"
 COLD = move(kind=MoveKind.COLD, method=Method.ALONE, source=HOT, target="0xcold")
+JOINED = move(kind=MoveKind.CONSOLIDATION, method=Method.ALONE, source=HOT)
 _numbers = count()
 
 
@@ -87,6 +88,7 @@ async def queued(database: Database, payer: Wallet) -> Sequence[Sending]:
     [
         (move(), OwnerKind.SWEEP, Purpose.SWEEP),
         (COLD, OwnerKind.COLD, Purpose.COLD),
+        (JOINED, OwnerKind.CONSOLIDATION, Purpose.CONSOLIDATION),
     ],
 )
 def test_a_moves_money_goes_from_its_source_at_its_payers_cost(
@@ -139,7 +141,17 @@ async def test_money_that_arrived_stands_where_it_went(
     assert await queued(database, HOT) == []
 
 
-@pytest.mark.parametrize("planned", [move(), fuelled(), COLD])
+@pytest.mark.parametrize("reason", ["", "reverted"])
+async def test_outputs_that_were_joined_are_where_they_were(database: Database, reason: str) -> None:
+    await insert(database, JOINED)
+    await hold(database, "custody:hot:0xhot", 130)
+    await end(database, ending(owner.money(JOINED, NOW), reason))
+    assert await balances(database, TOKEN, "custody:hot:0xhot", "custody:cold") == [130, 0]
+    assert await states(database) == {"0xhot": ((MoveState.FAILED if reason else MoveState.DONE), reason)}
+    assert owner.TREASURY_KINDS == {OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD, OwnerKind.CONSOLIDATION}
+
+
+@pytest.mark.parametrize("planned", [move(), fuelled(), COLD, JOINED])
 async def test_SWP_07_what_did_not_arrive_moved_nothing_and_is_planned_anew(database: Database, planned: Move) -> None:
     await insert(database, planned)
     await hold(database, "custody:hot:0xhot", 130)

@@ -41,7 +41,7 @@ from bitlinkpay.sending.setup import SetupOwner
 from bitlinkpay.sending.signatory import Signatory
 from bitlinkpay.settings import NetworkSettings
 from bitlinkpay.signer.client import SignerClient
-from bitlinkpay.treasury.owner import TreasuryOwner
+from bitlinkpay.treasury.owner import TREASURY_KINDS, TreasuryOwner
 from bitlinkpay.treasury.parts import TreasuryParts
 
 
@@ -117,7 +117,7 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
     payouts, providers = PayoutOwner(platform.registry), providers_of(platform)
     owners: dict[OwnerKind, Owner] = {
         **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts),
-        **dict.fromkeys((OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD), TreasuryOwner(platform.registry)),
+        **dict.fromkeys(TREASURY_KINDS, TreasuryOwner(platform.registry)),
         OwnerKind.SETUP: SetupOwner(),
     }
     return [

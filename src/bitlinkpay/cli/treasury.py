@@ -32,6 +32,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     moves.add_argument("--network", default="", help="of one network only")
     levels.add_levels(actions.add_parser("levels", help="show or set how much of an asset belongs into the hot wallet"))
     levels.add_gas(actions.add_parser("gas", help="show or set how much gas order addresses may get for their sweeps"))
+    levels.add_join_terms(actions.add_parser("consolidation", help="show or set when outputs are joined (Bitcoin)"))
     actions.add_parser("unclaimed", help="money that came straight to our wallets, without an owner")
     claim = actions.add_parser("claim", help="it is the company's own: liquidity and gas of that wallet")
     claim.add_argument("id", help="dep_…, as `treasury unclaimed` shows it")
@@ -54,7 +55,7 @@ async def _run(settings: Settings, given: argparse.Namespace) -> object:
                 return await _VIEWS[given.action](platform)
             case "moves":
                 return await views.show_moves(platform, given.network)
-            case "levels" | "gas":
+            case "levels" | "gas" | "consolidation":
                 return await levels.run(platform, given, by=getpass.getuser())
             case "refill":
                 return await _refill(platform, given.asset, given.amount, given.fee)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import treasuries_of
@@ -11,14 +11,18 @@ from bitlinkpay.app.platform import Platform
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.outgoing import Purpose, Wallet
-from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.core.ids import show_id
 from bitlinkpay.core.money import format_units
+from bitlinkpay.db.driver import Tx
 from bitlinkpay.ledger import accounts
+from bitlinkpay.sending.outputs import store as outputs
 from bitlinkpay.sending.service import custody
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.treasury import store
+from bitlinkpay.treasury.consolidating import Consolidating
+from bitlinkpay.treasury.joining import Joint
 from bitlinkpay.treasury.levels import store as levels_store
 from bitlinkpay.treasury.model import Levels, Permit
 from bitlinkpay.treasury.moves import store as moves_store
@@ -55,6 +59,7 @@ async def show_status(platform: Platform) -> list[dict[str, object]]:
     async with platform.database.reader() as tx:
         held = await store.list_custody(tx, sorted({wallet.address for wallet in wallets.values()}))
         levels = await levels_store.list_levels(tx)
+        counts = await _count_outputs(platform, tx, wallets)
     books = {(one.account, one.asset): one for one in held}
     cold = (await permit_of(platform)).cold
     chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
@@ -62,17 +67,28 @@ async def show_status(platform: Platform) -> list[dict[str, object]]:
     try:
         hot = [
             await _hot_row(platform, asset, wallets[asset.network], books, sight)
+            | {"outputs": counts.get(asset.network)}
             | _levels_cells(asset, levels.get(asset.id))
             for asset in assets
         ]
         frozen = [
-            await _cold_row(platform, asset, cold.get(asset.id, ""), books, sight) | _levels_cells(asset, None)
+            await _cold_row(platform, asset, cold.get(asset.id, ""), books, sight)
+            | {"outputs": None}
+            | _levels_cells(asset, None)
             for asset in assets
             if (accounts.COLD, asset.id) in books
         ]
         return [*hot, *frozen]
     finally:
         await asyncio.gather(*(chain.aclose() for chain in chains.values()))
+
+
+async def _count_outputs(platform: Platform, tx: Tx, wallets: Mapping[str, Wallet]) -> Mapping[str, int]:
+    """Return by network how many outputs a hot wallet can spend now, where the network counts those."""
+    if platform.settings.is_sandbox:  # simulated networks count balances
+        return {}
+    counting = [one.id for one in platform.registry.networks.values() if one.family is Family.BITCOIN]
+    return {name: len(await outputs.list_free(tx, name, [wallets[name].address])) for name in counting}
 
 
 async def permit_of(platform: Platform) -> Permit:
@@ -128,7 +144,7 @@ def _levels_cells(asset: Asset, levels: Levels | None) -> dict[str, object]:
 
 
 async def show_plan(platform: Platform) -> list[dict[str, object]]:
-    """Return what would be collected now and why the rest waits, summed up by asset and reason; nothing is done."""
+    """Return what would be collected or joined now and why the rest waits, by asset and reason; nothing is done."""
     purposes = (await permit_of(platform)).purposes
     chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
     try:
@@ -141,6 +157,7 @@ async def show_plan(platform: Platform) -> list[dict[str, object]]:
 async def _plan_rows(parts: TreasuryParts, purposes: frozenset[Purpose]) -> list[dict[str, object]]:
     try:
         found = await Sweeping(parts).plan(purposes)
+        joint = await Consolidating(parts, uuid4()).plan()
     except ChainError as error:
         return [_plan_row(parts.native, "unknown", str(error), 0, 0)]
     rows: list[dict[str, object]] = []
@@ -153,7 +170,14 @@ async def _plan_rows(parts: TreasuryParts, purposes: frozenset[Purpose]) -> list
             units[key] += one.move.units if one.move else one.address.units
         asset = parts.registry.assets[asset_id]
         rows += [_plan_row(asset, *key, count[key], units[key]) for key in count]
-    return rows
+    return [*rows, _joint_row(parts.native, joint)] if joint else rows
+
+
+def _joint_row(asset: Asset, joint: Joint) -> dict[str, object]:
+    if joint.reason:
+        return _plan_row(asset, "wait", f"outputs of the hot wallet: {joint.reason}", 1, joint.units)
+    cost = format_units(joint.fee_units, asset.decimals)
+    return _plan_row(asset, "consolidate", f"{joint.outputs} outputs into one, for about {cost}", 1, joint.units)
 
 
 def _plan_row(asset: Asset, decision: str, reason: str, addresses: int, units: int) -> dict[str, object]:

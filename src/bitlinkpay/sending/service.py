@@ -104,6 +104,11 @@ async def waits(tx: Tx, owners: Sequence[OwnerKind], owner_ids: Sequence[UUID]) 
     return await store.waits(tx, owners, owner_ids)
 
 
+async def has_waiting(tx: Tx, network: str, payer: str) -> bool:
+    """Say whether anything waits in a lane that may leave, the joining of its own outputs aside."""
+    return await store.has_waiting(tx, network, payer)
+
+
 async def hold(tx: Tx, owner: OwnerKind, owner_id: UUID, *, reason: str, now: datetime) -> None:
     """Take a payment out of the queue until `resume`. Raises as `cancel`."""
     await _move(tx, owner, owner_id, SendingEvent.HELD, reason=reason, now=now)

@@ -22,6 +22,11 @@ _STOPPED: Final = """
 _SUSPENDED: Final = """
     select 'the merchant is ' || m.state from merchants m where m.merchant_id = s.merchant_id and m.state <> 'active'
 """
+# Whether anything waits in a lane ($1 network, $2 payer) that may leave, the joining of its own outputs aside.
+_WAITING: Final = f"""exists (
+    select from sendings s where s.network = $1 and s.payer = $2 and s.state = 'queued' and s.purpose <> 'consolidation'
+        and not exists ({_STOPPED}) and not exists ({_SUSPENDED})
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,8 @@ async def lock_by_owner(tx: Tx, owner: OwnerKind, owner_id: UUID) -> Sending | N
 async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit: int) -> list[Sending]:
     """Return what waits in a lane in the order of the queue, without what must not leave now or is not due yet.
 
-    Where more waits than `limit`, every merchant's oldest come first: nobody's long queue hides another's payment.
+    Where more waits than `limit`, every merchant's oldest come first: nobody's long queue hides another's payment. The
+    joining of the wallet's own outputs is not seen while anything else waits, even for its time.
     """
     rows = await tx.fetch(
         f"""
@@ -131,6 +137,7 @@ async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit:
             from sendings s
             where network = $1 and payer = $2 and state = 'queued' and not_before <= $3
                 and not exists ({_STOPPED}) and not exists ({_SUSPENDED})
+                and (s.purpose <> 'consolidation' or not {_WAITING})
         ), seen as (
             select sending_id from turns where turn <= $4 order by turn, queued_at, sending_id limit $4
         )
@@ -142,6 +149,12 @@ async def list_queued(tx: Tx, network: str, payer: str, *, now: datetime, limit:
         limit,
     )
     return [read(row) for row in rows]
+
+
+async def has_waiting(tx: Tx, network: str, payer: str) -> bool:
+    """Say whether anything waits in a lane that may leave, the joining of its own outputs aside."""
+    found: bool = await tx.fetchval(f"select {_WAITING}", network, payer)
+    return found
 
 
 async def obstacles(tx: Tx, sending_ids: Sequence[SendingId]) -> dict[SendingId, str]:

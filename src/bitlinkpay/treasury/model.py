@@ -16,6 +16,7 @@ class MoveKind(StrEnum):
 
     SWEEP = "sweep"  # from an order's address to the hot wallet
     COLD = "cold"  # from the hot wallet to the cold address that the signer has pinned
+    CONSOLIDATION = "consolidation"  # nowhere: many outputs of the hot wallet become one of it
 
 
 class Method(StrEnum):
@@ -94,7 +95,8 @@ class Move:
         assert (self.method is Method.FUELLED) == (self.gas_units > 0), (
             "gas for a move that needs none, or none for one"
         )
-        assert self.kind is MoveKind.COLD or self.source.role is KeyRole.DEPOSIT, "a sweep of a wallet that pays"
+        assert self.kind is not MoveKind.SWEEP or self.source.role is KeyRole.DEPOSIT, "a sweep of a wallet that pays"
+        assert self.kind is not MoveKind.CONSOLIDATION or self.source.address == self.target, "outputs joined elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,21 @@ class Levels:
     def surplus(self, free_units: int) -> int:
         """Return what is too much of what no payment waits for: down to the target, once it is above the ceiling."""
         return free_units - self.target_units if free_units > self.ceiling_units else 0
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTerms:
+    """When outputs of a hot wallet are joined.
+
+    Attributes:
+        low_rate: native units per 1,000 vB: while the network asks for more, nothing is joined; 0 for never.
+        least: fewer outputs are left as they are.
+        keep: so many of the largest outputs are left free for payments.
+    """
+
+    low_rate: int
+    least: int
+    keep: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,22 @@ from bitlinkpay.treasury.model import MOVE, Move, MoveEvent, MoveKind, MoveState
 from bitlinkpay.treasury.moves import store
 from bitlinkpay.treasury.moves.store import MoveChange
 
-OWNERS = {MoveKind.SWEEP: OwnerKind.SWEEP, MoveKind.COLD: OwnerKind.COLD}
-_PURPOSES = {MoveKind.SWEEP: Purpose.SWEEP, MoveKind.COLD: Purpose.COLD}
+OWNERS = {
+    MoveKind.SWEEP: OwnerKind.SWEEP,
+    MoveKind.COLD: OwnerKind.COLD,
+    MoveKind.CONSOLIDATION: OwnerKind.CONSOLIDATION,
+}
+_PURPOSES = {
+    MoveKind.SWEEP: Purpose.SWEEP,
+    MoveKind.COLD: Purpose.COLD,
+    MoveKind.CONSOLIDATION: Purpose.CONSOLIDATION,
+}
+TREASURY_KINDS = frozenset({*OWNERS.values(), OwnerKind.GAS})
+"""The kinds of payments that `TreasuryOwner` settles."""
 
 
 class TreasuryOwner:
-    """`sending.service.Owner` of sweeps, of the gas for them, and of surplus gone cold."""
+    """`sending.service.Owner` of sweeps, of the gas for them, of surplus gone cold, and of outputs that are joined."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -42,7 +52,11 @@ class TreasuryOwner:
         pairs = [(moves[ending.sending.owner_id], ending) for ending in endings]
         changes = [_change(move, ending) for move, ending in pairs]
         await store.save(tx, changes, now)
-        arrived = [self._booked(move, ending, now) for move, ending in pairs if ending.is_delivered]
+        arrived = [
+            self._booked(move, ending, now)
+            for move, ending in pairs
+            if ending.is_delivered and move.kind is not MoveKind.CONSOLIDATION  # it is where it was, less the fee
+        ]
         await ledger.post_all(tx, arrived)
         fuelled = [change.move for change in changes if change.event is MoveEvent.FUELLED]
         await sending_service.queue(tx, [money(move, now) for move in fuelled], now)

@@ -1,8 +1,10 @@
 """The treasury of one network, as the worker runs it: one bounded step at a time, safe to repeat and to run twice."""
 
 from typing import Final
+from uuid import uuid4
 
 from bitlinkpay.chains.outgoing import Purpose
+from bitlinkpay.treasury.consolidating import Consolidating
 from bitlinkpay.treasury.model import Permit
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.treasury.stale import withdraw
@@ -13,16 +15,19 @@ ANYTHING: Final = frozenset(Purpose)
 
 
 class Treasury:
-    """Collects deposits and keeps the hot wallet between its levels."""
+    """Collects deposits, keeps the hot wallet between its levels and its outputs few."""
 
     def __init__(self, parts: TreasuryParts) -> None:
         self._parts = parts
-        self._sweeping = Sweeping(parts)
+        token = uuid4()
+        self._sweeping = Sweeping(parts, token)
         self._surplus = Surplus(parts)
+        self._consolidating = Consolidating(parts, token)
 
     async def step(self, permit: Permit) -> bool:
-        """Withdraw what nothing carries, collect what pays, send away what is too much; True when there may be more."""
+        """Withdraw what nothing carries, collect what pays, send away what is too much, join outputs; True for more."""
         await withdraw(self._parts)
         has_more = await self._sweeping.step(permit.purposes)
         await self._surplus.step(permit.cold if Purpose.COLD in permit.purposes else {})
+        await self._consolidating.step(permit.purposes)
         return has_more

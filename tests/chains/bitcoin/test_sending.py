@@ -233,16 +233,30 @@ async def test_a_sweep_leaves_alone_what_it_was_not_asked_to_move(kernel, sender
 
 async def test_a_consolidation_joins_what_is_worth_joining(net, senders):
     sender = senders(net)
-    coins = await fund(net, HOT, *[20_000] * 12, 400)
-    what = intent((), Purpose.CONSOLIDATION)
+    coins = await fund(net, HOT, 300_000, *[20_000] * 12, 400)
+    what = intent(pays((HOT.address, 240_000)), Purpose.CONSOLIDATION)
     plan, signed = await prepare(sender, what, coins)
     assert len(plan.inputs) == 12
+    assert plan.fee_units <= (await sender.tariff()).fee(12) <= plan.fee_units + 12
     assert (await sender.broadcast(signed)).sent is Sent.ACCEPTED
     await net.finalize()
     (joined,) = sender.produced(plan, signed)
     assert joined.units == 240_000 - plan.fee_units
-    with pytest.raises(CannotPlan):
-        await sender.choose(what, [joined])
+    assert (await sender.outcome(what, plan, signed)).delivered == (True,)
+    with pytest.raises(CannotPlan, match="not all free any more"):
+        await sender.choose(what, [coins[0], joined, coins[-1]])
+
+
+async def test_PAY_14_a_consolidation_is_outbid_with_the_same_outputs_and_never_above_what_it_may_cost(kernel, senders):
+    coins = await fund(kernel, HOT, *[20_000] * 12)
+    what = intent(pays((HOT.address, 240_000)), Purpose.CONSOLIDATION, fee_max=6_000)
+    plan, signed = await prepare(senders(kernel, rate=2_000), what, coins)
+    better, again = await prepare(senders(kernel, rate=6_500), what, (), plan)
+    assert (better.inputs, len(better.change)) == (plan.inputs, 1)
+    for bytes_ in (signed, again):
+        assert (await senders(kernel).broadcast(bytes_)).sent is Sent.ACCEPTED
+    with pytest.raises(FeeTooHigh, match="more than 6000"):
+        await prepare(senders(kernel, rate=8_000), what, (), better)
 
 
 async def test_large_change_is_split_so_that_payments_need_not_queue_for_one_output(kernel, senders):

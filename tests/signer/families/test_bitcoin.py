@@ -118,6 +118,29 @@ def test_PAY_35_a_plan_that_does_anything_else_is_not_signed(lie):
     sign(PAYOUT, PLAN, KEYS)
 
 
+JOIN = intent(pays((HOT.address, 1_200_000)), Purpose.CONSOLIDATION)
+JOINED = draft(JOIN, COINS, Rate(2_000, 700), TEST)
+OTHER_WAYS: dict[str, Change] = {
+    "fewer outputs": lambda i, p: (replace(i, payments=pays((HOT.address, 1_199_999))), p),
+    "more outputs": lambda i, p: (replace(i, payments=pays((HOT.address, 1_200_001))), p),
+    "to another": lambda i, p: (replace(i, payments=pays((TARGET, 1_200_000))), p),
+    "for nobody": lambda i, p: (replace(i, payments=()), p),
+    "in two halves": lambda i, p: (replace(i, payments=pays((HOT.address, 600_000), (HOT.address, 600_000))), p),
+    "into two": lambda i, p: (i, replace(p, change=(p.change[0] - 1_000, 1_000))),
+    "of a deposit": lambda i, p: (
+        replace(i, payments=pays((HOT.address, 1_200_000), source=DEPOSIT)),
+        replace(p, inputs=tuple(replace(c, owner=DEPOSIT) for c in p.inputs))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_a_consolidation_joins_the_payers_own_outputs_of_exactly_so_much_into_one(way):
+    signed = Tx.parse(sign(JOIN, JOINED, KEYS).raw)
+    assert list(signed.outputs) == [TxOut(1_200_000 - JOINED.fee_units, script_of(HOT.address, TEST))]
+    with pytest.raises(PlanMismatch):
+        sign(*OTHER_WAYS[way](JOIN, JOINED), KEYS)
+
+
 @pytest.mark.parametrize("units", [89_999, 90_001])
 def test_a_sweep_of_another_amount_than_it_spends_is_not_signed(units):
     what = replace(SWEEP, payments=(replace(SWEEP.payments[0], units=units),))

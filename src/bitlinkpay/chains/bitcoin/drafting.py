@@ -10,6 +10,7 @@ from bitlinkpay.chains.bitcoin.plan import BitcoinPlan, payments_out
 from bitlinkpay.chains.bitcoin.script import script_of
 from bitlinkpay.chains.bitcoin.weight import (
     KEY_SCRIPT_BYTES,
+    LATER_RATE,
     RELAY_RATE,
     dust_of,
     fee_at,
@@ -26,7 +27,6 @@ SPLIT_UNITS: Final = (
 )
 SPLIT_MAX: Final = 4
 FEE_SHARE: Final = 2  # a fee of more than half of what moves waits for other times, or for a person
-_LATER_RATE: Final = 10_000  # sat per 1,000 vB: what spending change later is assumed to cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,7 @@ def choose(intent: Intent, available: Sequence[Unspent], rate: int, prefixes: Pr
         return _whole_deposits(intent, available)
     own = [coin for coin in available if coin.owner == intent.payer]
     if intent.purpose is Purpose.CONSOLIDATION:
-        worth = sorted((coin for coin in own if coin.units > 2 * input_cost(rate)), key=_by_value)
-        if len(worth) < 2:  # noqa: PLR2004 - one output is what it would become
-            raise CannotPlan("there are not two outputs that are worth joining")
-        return worth[:INPUTS_MAX]
+        return _neighbours(own, sum(payment.units for payment in intent.payments))
     if not scripts:
         raise CannotPlan(f"Bitcoin has no {intent.purpose}")
     goal = _goal(sum(payment.units for payment in intent.payments), [len(script) for script in scripts], rate)
@@ -87,8 +84,8 @@ def _goal(units: int, scripts: Sequence[int], rate: int) -> Goal:
     return Goal(
         units=units + frame,
         input_units=input_cost(rate),
-        slack_units=change + input_cost(_LATER_RATE),
-        change_units=change + max(_dust(), input_cost(_LATER_RATE)),
+        slack_units=change + input_cost(LATER_RATE),
+        change_units=change + max(_dust(), input_cost(LATER_RATE)),
     )
 
 
@@ -105,6 +102,20 @@ def _whole_deposits(intent: Intent, available: Sequence[Unspent]) -> list[Unspen
             raise CannotPlan(f"no outputs of {address} add up to exactly {units} satoshi")
         chosen += [coins[i] for i in found]
     return chosen
+
+
+def _neighbours(coins: Sequence[Unspent], units: int) -> list[Unspent]:
+    """Find outputs next to each other in size that add up to exactly what shall be joined: those that were planned."""
+    ordered = sorted(coins, key=_by_value)
+    first, held = 0, 0
+    for after, coin in enumerate(ordered, start=1):
+        held += coin.units
+        while held > units:
+            held -= ordered[first].units
+            first += 1
+        if held == units and 1 < after - first <= INPUTS_MAX:
+            return ordered[first:after]
+    raise CannotPlan(f"the outputs of {units} satoshi that were to be joined are not all free any more")
 
 
 def draft(

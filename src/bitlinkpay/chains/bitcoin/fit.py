@@ -36,8 +36,9 @@ def misfits(intent: Intent, plan: BitcoinPlan, network: Network, asset: Asset | 
     return (
         *_intent(intent, network, asset),
         *_purpose(intent),
-        *_inputs(intent, plan),
-        *_outputs(plan, outputs),
+        *_inputs(plan),
+        *_owners(intent, plan),
+        *_outputs(intent, plan, outputs),
         *_fee(intent, plan, outputs),
     )
 
@@ -65,18 +66,26 @@ def _purpose(intent: Intent) -> Iterator[str]:
     elif intent.purpose in _INWARD:
         if others:
             yield f"a {intent.purpose} to another wallet than the payer's"
+        if intent.purpose is Purpose.CONSOLIDATION and [p.source for p in intent.payments] != [intent.payer]:
+            yield "a consolidation of other outputs than the payer's own"
     elif intent.purpose is not Purpose.CANCEL or intent.payments:
         yield f"a {intent.purpose}, which Bitcoin does not have"
 
 
-def _inputs(intent: Intent, plan: BitcoinPlan) -> Iterator[str]:
-    """Compare what is spent with whose money it is: deposits are spent whole, by payments of exactly so much."""
+def _inputs(plan: BitcoinPlan) -> Iterator[str]:
     if not 0 < len(plan.inputs) <= INPUTS_MAX:
         yield "no inputs, or too many"
     if len({(spent.txid, spent.vout) for spent in plan.inputs}) != len(plan.inputs):
         yield "an input twice"
     if any(not 0 < spent.units <= UNITS_MAX for spent in plan.inputs):
         yield "an input of no or of too many units"
+
+
+def _owners(intent: Intent, plan: BitcoinPlan) -> Iterator[str]:
+    """Compare what is spent with whose money it is: deposits are spent whole, by payments of exactly so much.
+
+    So is what a consolidation joins; of what else the payer spends, the rest comes back to it.
+    """
     spent_by: Counter[str] = Counter()
     for spent in plan.inputs:
         spent_by[spent.owner.address] += spent.units
@@ -86,14 +95,17 @@ def _inputs(intent: Intent, plan: BitcoinPlan) -> Iterator[str]:
     owners = {intent.payer, *(payment.source for payment in intent.payments)}
     if any(spent.owner not in owners for spent in plan.inputs):
         yield "an input of a wallet that the intent does not name"
-    for address in (spent_by | moved_by).keys() - {intent.payer.address}:
+    paying = set() if intent.purpose is Purpose.CONSOLIDATION else {intent.payer.address}
+    for address in (spent_by | moved_by).keys() - paying:
         if spent_by[address] != moved_by[address]:
             yield f"{spent_by[address]} units of {address} instead of {moved_by[address]}"
 
 
-def _outputs(plan: BitcoinPlan, outputs: list[Output]) -> Iterator[str]:
+def _outputs(intent: Intent, plan: BitcoinPlan, outputs: list[Output]) -> Iterator[str]:
     if not outputs:
         yield "no outputs"
+    if intent.purpose is Purpose.CONSOLIDATION and len(outputs) != 1:
+        yield "a consolidation into several outputs"
     if any(not dust_of(output.script) <= output.units <= UNITS_MAX for output in outputs):
         yield "an output too small to be relayed, or of too many units"
     if plan.dust_units < 0 or plan.dust_units > plan.fee_units:

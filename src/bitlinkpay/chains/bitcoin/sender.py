@@ -7,14 +7,15 @@ from typing import Final
 
 from bitlinkpay.chains.base import ChainError, FateState
 from bitlinkpay.chains.bitcoin.chain import BitcoinChain
-from bitlinkpay.chains.bitcoin.drafting import Rate, choose, draft, scripts_of
+from bitlinkpay.chains.bitcoin.coins import INPUTS_MAX
+from bitlinkpay.chains.bitcoin.drafting import SPLIT_UNITS, Rate, choose, draft, scripts_of
 from bitlinkpay.chains.bitcoin.fees import FeeRates
 from bitlinkpay.chains.bitcoin.fit import PAYMENTS_MAX, misfits
 from bitlinkpay.chains.bitcoin.node import TEXT, BitcoinNode
 from bitlinkpay.chains.bitcoin.plan import BitcoinPlan
 from bitlinkpay.chains.bitcoin.script import prefixes_of
 from bitlinkpay.chains.bitcoin.tracking import Tracker, is_same
-from bitlinkpay.chains.bitcoin.weight import KEY_SCRIPT_BYTES, fee_at, vsize
+from bitlinkpay.chains.bitcoin.weight import KEY_SCRIPT_BYTES, LATER_RATE, fee_at, input_cost, vsize
 from bitlinkpay.chains.bitcoin.wire import read_transaction
 from bitlinkpay.chains.outgoing import (
     Broadcast,
@@ -32,6 +33,7 @@ from bitlinkpay.chains.outgoing import (
     most_hopeful,
 )
 from bitlinkpay.chains.rpc import Call, CallRefused
+from bitlinkpay.chains.tariff import Tariff
 from bitlinkpay.core.assets import Asset
 
 PATIENCE_BLOCKS: Final = (
@@ -70,6 +72,18 @@ class BitcoinSender:
         inputs = max(_TYPICAL_INPUTS, len(intent.payments) - len(scripts))
         units = fee_at(await self._fees.rate(), vsize(inputs, [*scripts, KEY_SCRIPT_BYTES]))
         return FeeQuote(units, _QUOTE_HEADROOM * units)
+
+    async def tariff(self) -> Tariff:
+        """Say what joining outputs of one wallet costs now, see `chains.tariff`; each share is rounded up."""
+        rate = await self._fees.rate()
+        return Tariff(
+            rate=rate,
+            frame_units=fee_at(rate, vsize(0, [KEY_SCRIPT_BYTES])),
+            input_units=input_cost(rate),
+            later_units=input_cost(LATER_RATE),
+            large_units=SPLIT_UNITS // 2,  # a part of the fee comes off each
+            inputs_max=INPUTS_MAX,
+        )
 
     async def choose(self, intent: Intent, available: Sequence[Unspent]) -> Sequence[Unspent]:
         """Choose what to spend, see `drafting.choose`."""

@@ -12,6 +12,7 @@ _ONE_BYTE_MAX: Final = 0xFC
 
 SAT_PER_KVB: Final = 1000
 RELAY_RATE: Final = 1000  # sat per 1,000 vB: the least that nodes pass on, and the least by which a bump must pay more
+LATER_RATE: Final = 10_000  # what spending an output some day is assumed to cost (Core, DEFAULT_CONSOLIDATE_FEERATE)
 RATE_MAX: Final = 1_000_000  # 1,000 sat/vB: more than any day of Bitcoin's history asked for long
 DUST_RATE: Final = 3000  # Bitcoin Core, DUST_RELAY_TX_FEE
 _SPEND_WITNESS_VBYTES: Final = (

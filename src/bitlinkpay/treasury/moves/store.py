@@ -212,6 +212,19 @@ async def save(tx: Tx, changes: Sequence[MoveChange], now: datetime) -> None:
     assert len(done) == len(changes), "a move moved under our lock"
 
 
+async def is_moving(tx: Tx, network: str, source: str) -> bool:
+    """Say whether a move from this wallet has not ended."""
+    found: bool = await tx.fetchval(
+        """
+        select exists (select from treasury_moves
+            where network = $1 and source = $2 and state in ('fuelling', 'moving'))
+        """,
+        network,
+        source,
+    )
+    return found
+
+
 async def list_open(tx: Tx, network: str, limit: int) -> list[tuple[Move, datetime]]:
     """Return the moves of a network that have not ended with the time they were planned at, the oldest first."""
     rows = await tx.fetch(

@@ -1,0 +1,1 @@
+"""When outputs of hot wallets are joined."""
