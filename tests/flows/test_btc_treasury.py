@@ -265,7 +265,7 @@ class Hurried:
         return await self.sender.tariff()
 
 
-async def test_SWP_06_what_changed_while_the_network_was_asked_is_seen_before_a_move_opens(room: Strongroom) -> None:
+async def test_what_changed_while_the_network_was_asked_is_seen_before_a_move_opens(room: Strongroom) -> None:
     async def plan_elsewhere() -> bool:
         async with room.world.database.transaction() as tx:
             wall = room.wall.now()
