@@ -1,5 +1,6 @@
 """`bitlinkpay merchant`: what an operator types, what is stored, and which files get which modes."""
 
+import errno
 import json
 import re
 import ssl
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+
+from bitlinkpay.cli.credential_files import new_files
+from bitlinkpay.db.pool import OutcomeUnknown
 
 ROW = {"merchant_id", "broker", "name", "state", "fee_ppm", "pricing_currency", "created_at"}
 
@@ -211,10 +215,48 @@ def test_wrong_usage_is_exit_code_2(sandbox, words):
     assert caught.value.code == 2
 
 
-def test_a_key_never_lands_in_a_file_that_others_read(sandbox):
+NAMES = ("ca.crt", "client.crt", "client.key", "public_key.pem")
+
+
+def test_files_are_never_written_over_and_where_none_can_be_made_no_merchant_is(sandbox):
     out = sandbox.folder / "Corner Shop"
     out.mkdir()
-    (out / "client.key").write_text("")
-    (out / "client.key").chmod(0o644)
-    sandbox.merchant()
-    assert stat.S_IMODE((out / "client.key").stat().st_mode) == 0o600
+    for name in NAMES:
+        (out / name).write_text("the only one of its kind")
+        said = sandbox.refusal("merchant", "create", "Corner Shop", "--out", str(out))
+        assert said == f"{out / name} exists already and is never overwritten; name another folder"
+        assert [path.name for path in out.iterdir()] == [name]
+        assert (out / name).read_text() == "the only one of its kind"
+        (out / name).unlink()
+    (sandbox.folder / "file").write_text("")
+    for place in ("/proc/nowhere", "file", "file/below"):
+        sandbox.refusal("merchant", "create", "Corner Shop", "--out", str(sandbox.folder / place))
+    assert sandbox.json("merchant", "list") == []
+
+
+def test_a_key_survives_another_merchant_a_refused_rotation_and_a_full_disk(sandbox, monkeypatch):
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    key = Path(sandbox.merchant()["files"]["key"])
+    before = key.read_bytes()
+    for words in (("create", "Twin"), ("rotate-certificate", "Corner Shop")):
+        assert "never overwritten" in sandbox.refusal("merchant", *words, "--out", str(key.parent))
+    out = sandbox.folder / "out"
+    sandbox.refusal("merchant", "rotate-certificate", "Nobody", "--out", str(out))
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        for words in (("create", "Twin"), ("rotate-certificate", "Corner Shop")):
+            assert "No space left" in sandbox.refusal("merchant", *words, "--out", str(out))
+    assert list(out.iterdir()) == []
+    assert key.read_bytes() == before
+    [certificate] = sandbox.json("merchant", "show", "Corner Shop")["certificates"]
+    assert certificate["revoked_at"] is None
+    assert [row["name"] for row in sandbox.json("merchant", "list")] == ["Corner Shop"]
+
+
+def test_a_commit_without_an_answer_leaves_its_files_to_whom_they_may_belong(tmp_path):
+    with pytest.raises(OutcomeUnknown), new_files(tmp_path):
+        raise OutcomeUnknown("the connection is gone")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(NAMES)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}

@@ -15,7 +15,7 @@ import msgspec
 from bitlinkpay.app.platform import Platform, open_authority, open_platform
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.cli import api_key, merchant_security
+from bitlinkpay.cli import api_key, credential_files, merchant_security
 from bitlinkpay.cli.console import add_usual, find_deployment, show
 from bitlinkpay.cli.naming import find_merchant
 from bitlinkpay.core.clock import SystemClock
@@ -32,7 +32,6 @@ G = TypeVar("G")
 T = TypeVar("T")
 
 _WALL: Final = SystemClock()
-_PRIVATE: Final = 0o600
 _PERCENT_TO_PPM_DIGITS: Final = 4
 
 Action = Callable[[Platform, argparse.Namespace], Coroutine[object, object, object]]
@@ -44,7 +43,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     create = actions.add_parser("create", help="a merchant with its certificate, key and webhook secret")
     create.add_argument("name")
     create.add_argument(
-        "--out", type=Path, required=True, help="folder for ca.crt client.crt client.key public_key.pem"
+        "--out", type=Path, required=True, help="folder for new files: ca.crt client.crt client.key public_key.pem"
     )
     create.add_argument("--callback-url", default="")
     create.add_argument("--pricing-currency", default="CNY")
@@ -111,8 +110,8 @@ async def _create(platform: Platform, given: argparse.Namespace) -> object:
     authority = await open_authority(platform.settings, platform.database)
     sealer = await open_sealer(platform.settings, platform.database)
 
-    async def work(tx: Tx) -> merchants.Created:
-        return await merchants.create(
+    async def work(tx: Tx) -> tuple[merchants.Created, dict[str, str]]:
+        created = await merchants.create(
             tx,
             authority,
             sealer,
@@ -121,30 +120,16 @@ async def _create(platform: Platform, given: argparse.Namespace) -> object:
             callback_url=callback_url,
             pricing_currency=given.pricing_currency,
         )
+        return created, credential_files.write(given.out, created.credentials)
 
-    created = await platform.database.unit(work)
+    with credential_files.new_files(given.out):
+        created, files = await platform.database.unit(work)
     return {
         "broker": created.merchant.broker,
         "merchant_id": show_id("mer", created.merchant.merchant_id),
         "webhook_secret": created.webhook_secret,
-        "files": _write(given.out, created.credentials),
+        "files": files,
     }
-
-
-def _write(folder: Path, credentials: merchants.Credentials) -> dict[str, str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "ca": ("ca.crt", credentials.ca_pem),
-        "cert": ("client.crt", credentials.certificate_pem),
-        "key": ("client.key", credentials.key_pem),
-        "public_key": ("public_key.pem", credentials.public_key_pem),
-    }
-    for name, content in contents.values():
-        path = folder / name
-        path.touch(mode=_PRIVATE)
-        path.chmod(_PRIVATE)  # also one that was there before
-        path.write_bytes(content)
-    return {kind: str(folder / name) for kind, (name, _) in contents.items()}
 
 
 async def _list(platform: Platform, _: argparse.Namespace) -> object:
@@ -206,11 +191,13 @@ async def _rotate_secret(platform: Platform, given: argparse.Namespace) -> objec
 async def _rotate_certificate(platform: Platform, given: argparse.Namespace) -> object:
     authority = await open_authority(platform.settings, platform.database)
 
-    async def work(tx: Tx) -> merchants.Credentials:
+    async def work(tx: Tx) -> dict[str, str]:
         merchant = await find_merchant(tx, given.merchant)
-        return await merchants.rotate_certificates(tx, authority, merchant.merchant_id, now=_WALL.now())
+        made = await merchants.rotate_certificates(tx, authority, merchant.merchant_id, now=_WALL.now())
+        return credential_files.write(given.out, made)
 
-    return {"files": _write(given.out, await platform.database.unit(work))}
+    with credential_files.new_files(given.out):
+        return {"files": await platform.database.unit(work)}
 
 
 async def _revoke_certificate(platform: Platform, given: argparse.Namespace) -> object:
