@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bitlinkpay.cli.console import add_data_dir, add_json, find_data_dir, find_deployment, show
+from bitlinkpay.cli.console import add_data_dir, add_json, find_data_dir, find_deployment, show, whole
 from bitlinkpay.core.errors import Invalid
 
 
@@ -32,6 +32,16 @@ def test_a_folder_that_is_none_is_refused_with_what_to_do(tmp_path):
     for missing in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(Invalid, match=f"bitlinkpay serve --data-dir {missing}"):
             find_deployment(missing)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "0", "11", "1.0", "1_0", "٣", " 1", "9" * 5000])
+def test_what_is_no_whole_number_of_its_range_is_wrong_usage(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no whole number from 1 to 10"):
+        whole(1, 10)(text)
+
+
+def test_both_ends_of_a_range_belong_to_it():
+    assert [whole(1, 10)(text) for text in ("1", "10", "007")] == [1, 10, 7]
 
 
 def test_the_flags_have_defaults():

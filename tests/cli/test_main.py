@@ -1,5 +1,6 @@
 """The program's front: the overview, wrong words, problems, and every command's own help."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,39 @@ def test_an_interrupted_command_ends_without_a_traceback(capsys, error):
 
     assert _guarded(run, None, []) == 130
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/srv/pay/keys"), "/srv/pay/keys: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EROFS, "Read-only file system", "/srv"), "/srv: Read-only file system"),
+    ],
+)
+def test_what_a_disk_refuses_is_one_line_with_its_name(capsys, error, told):
+    def run(parser, words):
+        raise error
+
+    assert _guarded(run, None, []) == 1
+    assert capsys.readouterr().err == f"bitlinkpay: {told}\n"
+
+
+def test_a_failure_of_no_file_keeps_its_trace():
+    def run(parser, words):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    with pytest.raises(ConnectionResetError):
+        _guarded(run, None, [])
+
+
+@pytest.mark.parametrize("words", [("serve", "--wm-port", "65536"), ("signer", "audit", "--last", "0")])
+def test_a_number_out_of_its_range_is_wrong_usage_before_anything_is_made(capsys, tmp_path, words):
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--data-dir", str(tmp_path / "new")])
+    assert caught.value.code == 2
+    assert "is no whole number from" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_broken_belief_is_not_hidden(capsys):

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from bitlinkpay.core.errors import Invalid
 from bitlinkpay.settings import CONFIG_FILE, Settings, load_running
 
 DATA_DIR_VARIABLE: Final = "BITLINKPAY_DATA_DIR"
+_DIGITS_MAX: Final = 9
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,17 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print JSON (amounts are strings in major units)")
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers for an option; a wrong one is wrong usage."""
+
+    def read(text: str) -> int:
+        if len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {least} to {most}")
+
+    return read
 
 
 def add_usual(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,6 +1,7 @@
 """`bitlinkpay COMMAND ...`: finds the command's module and turns problems into one line and an exit code."""
 
 import argparse
+import errno
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 _EXIT_PROBLEM: Final = 1
 _EXIT_USAGE: Final = 2
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # told without a name where a write fails
 
 Run = Callable[[argparse.ArgumentParser, Sequence[str]], int]
 
@@ -80,6 +82,12 @@ def _guarded(run: Run, parser: argparse.ArgumentParser, words: Sequence[str]) ->
         return _EXIT_PROBLEM
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"bitlinkpay: {where}{error.strerror}", file=sys.stderr)
+        return _EXIT_PROBLEM
 
 
 def _first(group: BaseException) -> str:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _WALL: Final = SystemClock()
 _PERCENT_TO_PPM_DIGITS: Final = 4
+_MANY_MINUTES: Final = 10**6  # more than any term allows, less than a timedelta holds
 
 Action = Callable[[Platform, argparse.Namespace], Coroutine[object, object, object]]
 
@@ -252,7 +253,7 @@ def _edited(merchant: Merchant, given: argparse.Namespace, registry: Registry) -
     return replace(
         merchant,
         policy=policy,
-        order_life=_given(given.order_life, lambda minutes: timedelta(minutes=minutes), merchant.order_life),
+        order_life=_given(given.order_life, _minutes, merchant.order_life),
         callback_url=_given(given.callback_url, str, merchant.callback_url),
         callback_statuses=_given(given.callback_statuses, _statuses, merchant.callback_statuses),
         return_hosts=_given(given.return_hosts, _words, merchant.return_hosts),
@@ -270,6 +271,10 @@ def _given(value: G | None, read: Callable[[G], T], default: T) -> T:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _minutes(count: int) -> timedelta:
+    return timedelta(minutes=max(0, min(count, _MANY_MINUTES)))
 
 
 def _statuses(text: str) -> tuple[int, ...]:

@@ -4,13 +4,16 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from msgspec import structs
 
-from bitlinkpay.cli.console import find_data_dir, start_log
+from bitlinkpay.cli.console import find_data_dir, start_log, whole
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.settings import Address, Settings, load_settings
 from bitlinkpay.supervisor import READY_LINE, Supervisor
+
+_PORT: Final = whole(0, 65535)
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
@@ -18,8 +21,8 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     parser.add_argument("--data-dir", type=Path, default=None, help="folder of the deployment, made when missing")
     parser.add_argument("--mode", type=Mode, choices=list(Mode), default=None, help="fixed at the first start")
     parser.add_argument("--host", default=None, help="listen here (default 127.0.0.1)")
-    parser.add_argument("--wm-port", type=int, default=None, help="merchant API, mutual TLS (default 8443)")
-    parser.add_argument("--web-port", type=int, default=None, help="hosted pages (default 8080)")
+    parser.add_argument("--wm-port", type=_PORT, default=None, help="merchant API, mutual TLS (default 8443)")
+    parser.add_argument("--web-port", type=_PORT, default=None, help="hosted pages (default 8080)")
     given = parser.parse_args(words)
     folder = find_data_dir(given.data_dir)
     settings = load_settings(folder, mode=given.mode)

@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
+from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show, whole
 from bitlinkpay.cli.signer_views import check_policy, show_audit, show_policy, show_status, verify_audit
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
@@ -19,6 +20,7 @@ from bitlinkpay.signer.sealing import PASSPHRASE_VARIABLE, Unlock, choose_unlock
 from bitlinkpay.supervisor import READY_LINE
 from bitlinkpay.wallets.service import highest_indexes
 
+_MOST_RECORDS: Final = 1_000_000
 _NOTE = "back it up now: bitlinkpay signer backup FILE"
 
 
@@ -37,7 +39,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     policy.add_argument("view", choices=["show", "check"])
     policy.add_argument("file", type=Path, nargs="?", help="else the one of this deployment's signer")
     audit = actions.add_parser("audit", help="what was signed and refused")
-    audit.add_argument("--last", type=int, default=20, metavar="N", help="the newest N records")
+    audit.add_argument("--last", type=whole(1, _MOST_RECORDS), default=20, metavar="N", help="the newest N records")
     audit.add_argument("--verify", action="store_true", help="check every record against the one before")
     audit.add_argument("--anchor", default="", metavar="SEQ:HASH", help="with --verify: a head noted down earlier")
     actions.add_parser("serve", help="run the signer process")

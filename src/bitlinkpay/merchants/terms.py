@@ -43,7 +43,7 @@ def check_terms(merchant: Merchant) -> None:
         "callback_statuses",
         "some of 8, 12, 16, 20, each once",
     )
-    _expect(0 <= merchant.fee_ppm <= HIGHEST_FEE_PPM, "fee_ppm", "0 to 200000 (20 %)")
+    _expect(0 <= merchant.fee_ppm <= HIGHEST_FEE_PPM, "fee_ppm", "a fee of 0 to 20 percent")
     _expect(SHORTEST_LIFE <= merchant.order_life <= LONGEST_LIFE, "order_life", "1 minute to 7 days")
     _check_hosts(merchant.return_hosts)
     _expect(_LANG.fullmatch(merchant.lang), "lang", "a language tag, such as en or zh-Hans")
@@ -54,7 +54,7 @@ def check_terms(merchant: Merchant) -> None:
         "allowed_assets",
         "ids such as usdt-tron, each once",
     )
-    _expect(1 <= merchant.rate_per_minute <= 10**9, "rate_per_minute", "1 or more")
+    _expect(1 <= merchant.rate_per_minute <= 10**9, "rate_per_minute", "1 to 1000000000")
     _check_networks(merchant.payout_networks)
     check_policy(merchant.policy)
 
@@ -65,7 +65,7 @@ def check_policy(policy: Policy) -> None:
     Raises:
         Invalid: `param` names the field.
     """
-    _expect(0 <= policy.tolerance_ppm <= HIGHEST_TOLERANCE_PPM, "tolerance_ppm", "0 to 100000 (10 %)")
+    _expect(0 <= policy.tolerance_ppm <= HIGHEST_TOLERANCE_PPM, "tolerance_ppm", "a tolerance of 0 to 10 percent")
     units = policy.tolerance_units
     _expect(
         len(units) <= MOST_ASSETS and all(map(_ASSET.fullmatch, units)),
