@@ -55,6 +55,8 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._postgres = None if settings.database.dsn else EmbeddedPostgres(settings.data_dir / "postgres")
+        self._postgres_at: float = 0
+        self._postgres_failures = 0
         self._children = _plan(settings)
         self._is_starting = True
         self._is_stopping = False
@@ -111,12 +113,28 @@ class Supervisor:
         )
 
     def _mend(self) -> None:
-        if self._postgres and not self._postgres.is_running():
-            log.error("PostgreSQL ended; starting it again")
-            self._postgres.start()
+        if self._postgres and not self._postgres.is_running() and time.monotonic() >= self._postgres_at:
+            self._revive(self._postgres)
         for child in self._children:
             if child.process and child.process.poll() is not None:
                 self._restart(child)
+
+    def _revive(self, postgres: EmbeddedPostgres) -> None:
+        """Start PostgreSQL again; what keeps it down, such as a full disk, may pass: it is tried until it is up.
+
+        Raises:
+            ClusterLost: its cluster is gone, and nothing but a person brings it back.
+        """
+        log.error("PostgreSQL ended; starting it again")
+        try:
+            postgres.start()
+        except (Unavailable, OSError) as error:
+            pause_s = min(2 ** min(self._postgres_failures, 8), _SLOWEST_RESTART_S)
+            self._postgres_failures += 1
+            self._postgres_at = time.monotonic() + pause_s
+            log.critical("PostgreSQL does not start, it is tried again in %d s: %s", pause_s, error)
+        else:
+            self._postgres_failures = 0
 
     def _restart(self, child: Child) -> None:
         lived = time.monotonic() - child.started_at
@@ -125,7 +143,10 @@ class Supervisor:
         child.failures = 0 if lived > _READY_S else child.failures + 1
         code = child.process.returncode if child.process else None
         log.error("%s ended (%s); starting it again", child.name, code)
-        self._launch(child)
+        try:
+            self._launch(child)
+        except OSError as error:  # no memory, or no process to be had: the next try may have more luck
+            log.critical("%s can't be started: %s", child.name, error)
 
     def _stop(self) -> None:
         for child in reversed(self._children):

@@ -13,6 +13,8 @@ import pytest
 from tests.support.live import children, free_port
 
 from bitlinkpay.core.errors import Unavailable
+from bitlinkpay.db.embedded import EmbeddedPostgres
+from bitlinkpay.db.home import ClusterLost, open_home
 from bitlinkpay.settings import Address, DatabaseSettings, Settings
 from bitlinkpay.supervisor import (
     PASSPHRASE_VARIABLE,
@@ -97,6 +99,59 @@ def test_a_child_that_lived_long_is_started_at_once_with_a_clean_slate(tmp_path)
     supervisor._restart(child)
     assert (child.failures, child.process is not first) == (0, True)
     child.process.wait()
+
+
+def test_a_child_that_can_not_be_started_is_tried_again_later(tmp_path, caplog):
+    supervisor = Supervisor(Settings(tmp_path, database=EXTERNAL))
+    child = running(Child("worker", program("pass")))
+    child.process.wait()
+    working, child.command = child.command, [str(tmp_path / "nowhere")]
+    child.started_at = time.monotonic() - 61
+    supervisor._restart(child)
+    assert "worker can't be started" in caplog.text
+    supervisor._restart(child)
+    assert caplog.text.count("can't be started") == 1  # not before it has waited
+    child.command, child.started_at = working, time.monotonic() - 61
+    supervisor._restart(child)
+    assert child.process.wait() == 0
+
+
+def test_a_postgresql_that_does_not_come_back_is_tried_until_it_does(folder, caplog):
+    supervisor = Supervisor(Settings(folder))
+    postgres = supervisor._postgres
+    postgres.start()
+    try:
+        os.kill(postgres.pid, signal.SIGKILL)
+        while postgres.is_running():
+            time.sleep(0.01)
+        control = open_home(folder / "postgres").cluster / "global" / "pg_control"
+        away = control.rename(control.with_name("away"))
+        supervisor._mend()
+        assert "PostgreSQL does not start, it is tried again in 1 s" in caplog.text
+        with pytest.raises(Unavailable, match="another process runs"):  # nobody comes in between
+            EmbeddedPostgres(folder / "postgres").start()
+        away.rename(control)
+        supervisor._mend()
+        assert not postgres.is_running()  # not before it has waited
+        supervisor._postgres_at = 0
+        supervisor._mend()
+        assert (postgres.is_running(), supervisor._postgres_failures) == (True, 0)
+    finally:
+        postgres.stop()
+    with EmbeddedPostgres(folder / "postgres"):
+        pass
+
+
+def test_a_cluster_that_is_gone_ends_the_deployment(folder):
+    supervisor = Supervisor(Settings(folder))
+    with supervisor._postgres as postgres:
+        home = open_home(folder / "postgres").cluster
+        os.kill(postgres.pid, signal.SIGKILL)
+        while postgres.is_running():
+            time.sleep(0.01)
+        home.rename(home.with_name("unmounted"))
+        with pytest.raises(ClusterLost):
+            supervisor._mend()
 
 
 def test_a_child_is_ready_when_it_says_so():

@@ -100,6 +100,7 @@ class EmbeddedPostgres:
         assert threading.current_thread() is threading.main_thread(), "the server would end with this thread"
         if self.is_running():
             return
+        was_ours = self._lock is not None
         if self._lock is None:
             make_data_dir(self.data_dir)
             self._lock = _take_lock(self.data_dir / "lock")
@@ -107,14 +108,22 @@ class EmbeddedPostgres:
             self._home = open_home(self.data_dir, self._shelters)
             self._launch(self._home)
         except BaseException:
-            self.stop()
+            self._end_server()
+            if not was_ours:  # who had it may try again: nobody else comes between
+                self._let_go()
             raise
 
     def stop(self) -> None:
         """Shut the server down in order: open transactions are rolled back, the last checkpoint is written."""
+        self._end_server()
+        self._let_go()
+
+    def _end_server(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             _end(process)
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
