@@ -76,6 +76,17 @@ async def test_every_transaction_has_its_limits_and_leaves_none_behind(app_dsn: 
     await database.close()
 
 
+async def test_what_the_server_says_on_several_lines_is_one_record_of_a_log(database: Database):
+    full = "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100', DETAIL = 'no room', HINT = 'make some'"
+
+    async def fill(tx: Tx) -> None:
+        await tx.execute(f"DO $$ BEGIN {full}; END $$")
+
+    with pytest.raises(Unavailable) as caught:
+        await database.unit(fill)
+    assert caught.value.message == "the database is busy: could not extend file; DETAIL:  no room; HINT:  make some"
+
+
 async def test_a_statement_that_takes_too_long_makes_the_database_unavailable(app_dsn: str):
     database = await Database.connect(app_dsn, limits=Limits(statement=timedelta(milliseconds=100)))
     runs: list[int] = []

@@ -64,3 +64,8 @@ def failure_at_commit(error: BaseException) -> Failure:
     if is_answer and getattr(error, "sqlstate", "") not in _DOUBTFUL_AT_COMMIT:
         return classify(error, is_closed=False)
     return Failure.UNKNOWN
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, for a log of one record a line: the driver breaks it before detail and hint."""
+    return "; ".join(str(error).splitlines())

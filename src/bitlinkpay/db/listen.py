@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from bitlinkpay.db.driver import connect
-from bitlinkpay.db.failures import DRIVER_ERRORS
+from bitlinkpay.db.failures import DRIVER_ERRORS, one_line
 
 Callback = Callable[[str], None]
 
@@ -51,7 +51,7 @@ class Listener:
                 await self._hear()
                 failures = 0
             except (*DRIVER_ERRORS, TimeoutError) as error:
-                _log.warning("lost the LISTEN connection, polling until it is back: %s", error)
+                _log.warning("lost the LISTEN connection, polling until it is back: %s", one_line(error))
             await asyncio.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
             failures += 1
 

@@ -18,6 +18,7 @@ from asyncpg.exceptions import InsufficientPrivilegeError, LockNotAvailableError
 from bitlinkpay.core.errors import Conflict, Unavailable
 from bitlinkpay.db.cluster import APP_ROLE
 from bitlinkpay.db.driver import Connection, connect
+from bitlinkpay.db.failures import one_line
 
 # Tables that the platform only ever adds to, or only reads. A table's comment may say so too: the words `append-only`
 # or `read-only` at its start.
@@ -91,12 +92,12 @@ async def migrate(
     try:
         connection = await connect(owner_dsn, timeout=10, server_settings={"application_name": "bitlinkpay migrate"})
     except (OSError, TimeoutError, PostgresError) as error:
-        raise Unavailable(f"cannot connect to PostgreSQL as the schema's owner: {error}") from error
+        raise Unavailable(f"cannot connect to PostgreSQL as the schema's owner: {one_line(error)}") from error
     try:
         return await _catch_up(connection, plan, app_role, lock_timeout)
     except LockNotAvailableError as error:
         raise Unavailable(
-            f"a table that a migration changes is in use ({error}); that file was undone, try again"
+            f"a table that a migration changes is in use ({one_line(error)}); that file was undone, try again"
         ) from error
     finally:
         await connection.close()

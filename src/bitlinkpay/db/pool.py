@@ -18,7 +18,7 @@ from asyncpg.exceptions import InterfaceError, PostgresError, UniqueViolationErr
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.driver import Connection, Pool, Tx, create_pool
-from bitlinkpay.db.failures import DRIVER_ERRORS, Failure, classify, failure_at_commit
+from bitlinkpay.db.failures import DRIVER_ERRORS, Failure, classify, failure_at_commit, one_line
 from bitlinkpay.db.listen import Listener
 
 __all__ = ["Database", "Limits", "OutcomeUnknown", "Tx", "savepoint"]
@@ -95,7 +95,7 @@ class Database:
                 server_settings={"application_name": application_name, "timezone": "UTC"},
             )
         except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
-            raise Unavailable(f"cannot connect to PostgreSQL: {error}") from error
+            raise Unavailable(f"cannot connect to PostgreSQL: {one_line(error)}") from error
         return cls(pool, Listener(listen_dsn or dsn), limits or Limits())
 
     @asynccontextmanager
@@ -207,7 +207,7 @@ class Database:
                 failure = classify(error, is_closed=_is_gone(connection))
                 await _rollback(connection)
                 if failure is Failure.BUSY:
-                    raise Unavailable(f"the database is busy: {error}") from error
+                    raise Unavailable(f"the database is busy: {one_line(error)}") from error
                 if failure in (Failure.RERUN, Failure.LOST) or _lost_race(error, races):
                     raise _Again from error
                 raise
@@ -221,7 +221,7 @@ class Database:
         except TimeoutError as error:
             raise Unavailable(f"no connection to the database became free within {_CONNECT_S:.0f} s") from error
         except (OSError, PostgresError) as error:
-            raise _Unreachable(f"cannot reach the database: {error}") from error
+            raise _Unreachable(f"cannot reach the database: {one_line(error)}") from error
 
 
 @asynccontextmanager
@@ -257,7 +257,7 @@ async def _commit(connection: Connection) -> None:
     except (*DRIVER_ERRORS, TimeoutError) as error:
         if failure_at_commit(error) is Failure.UNKNOWN:
             _drop(connection)
-            raise OutcomeUnknown(f"the connection was lost at COMMIT: {error}") from error
+            raise OutcomeUnknown(f"the connection was lost at COMMIT: {one_line(error)}") from error
         raise
     assert tag == "COMMIT", "the work went on after a failed statement, so the server rolled it back"
 
