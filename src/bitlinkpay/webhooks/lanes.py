@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 FIRST_ROOM: Final = 4
-ROOM_MAX: Final = 32  # each place is a connection of its own: reuse is worth more than width
+ROOM_MAX: Final = 64  # each place is a connection of its own, each wave of 64 one claim
 FAILURES_MAX: Final = 4
 SLOW_S: Final = 2.0
 REST_FACTOR: Final = 20
