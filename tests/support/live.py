@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 from eth_utils import to_checksum_address
 from standardwebhooks import Webhook
+from tests.support.office import open_office, run_command
 
 from bitlinkpay.client.wm import KeyFiles, WmClient
 from bitlinkpay.wm.answers import OrderCreated
@@ -157,6 +158,7 @@ class Live:
     async def serve(self) -> None:
         """Start the whole platform and wait until it says that it is ready."""
         words = ["serve", "--mode", "live", "--wm-port", str(self.ports[0]), "--web-port", str(self.ports[1])]
+        open_office()
         self.server = subprocess.Popen(
             [sys.executable, "-m", "bitlinkpay.cli.main", *words, "--data-dir", str(self.folder)],
             stdout=subprocess.PIPE,
@@ -168,13 +170,9 @@ class Live:
 
     async def command(self, *words: str, code: int = 0) -> object:
         """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bitlinkpay.cli.main", *words, "--json", "--data-dir", str(self.folder),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode == code, f"bitlinkpay {' '.join(words)}: {err.decode()}{out.decode()}"
-        return json.loads(out)
+        ended = await run_command(*words, "--json", "--data-dir", str(self.folder))
+        assert ended.code == code, f"bitlinkpay {' '.join(words)}: {ended.err}{ended.out}"
+        return json.loads(ended.out)
 
     def client(self) -> WmClient:
         files = KeyFiles(**{kind: Path(path) for kind, path in self.merchant["files"].items()})
