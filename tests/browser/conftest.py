@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
@@ -54,6 +54,24 @@ async def serving(app: object) -> AsyncIterator[str]:
             await task
 
 
+async def device(browser: Browser, *, width: int = 360, height: int = 640, **settings: object) -> BrowserContext:
+    """Return a phone, or where it is wide a desk's browser, that has never been used."""
+    is_phone = width < 600
+    return await browser.new_context(
+        viewport={"width": width, "height": height},
+        is_mobile=is_phone,
+        has_touch=is_phone,
+        **{"locale": "en-GB", **settings},  # type: ignore[arg-type]
+    )
+
+
+def listen(page: Page, complain: Callable[[str], None]) -> None:
+    """Pass on everything that the browser has to say against a page."""
+    page.on("console", lambda message: complain(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complain(f"error: {error}"))
+    page.on("dialog", lambda dialog: complain(f"dialog: {dialog.message}"))
+
+
 @dataclass
 class Payer:
     """Someone in front of a browser. `complaints` is everything the browser had to say against the page."""
@@ -66,25 +84,16 @@ class Payer:
     complaints: list[str] = field(default_factory=list)
     contexts: list[BrowserContext] = field(default_factory=list)
 
-    async def device(self, *, width: int = 360, height: int = 640, **settings: object) -> BrowserContext:
-        is_phone = width < 600
-        context = await self.browser.new_context(
-            viewport={"width": width, "height": height},
-            is_mobile=is_phone,
-            has_touch=is_phone,
-            **{"locale": "en-GB", **settings},  # type: ignore[arg-type]
-        )
-        self.contexts.append(context)
-        return context
+    async def device(self, **settings: object) -> BrowserContext:
+        self.contexts.append(await device(self.browser, **settings))  # type: ignore[arg-type]
+        return self.contexts[-1]
 
     async def tab(self, **settings: object) -> Page:
         return await self.watched(await self.device(**settings))
 
     async def watched(self, context: BrowserContext) -> Page:
         page = await context.new_page()
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        listen(page, self.complaints.append)
         return page
 
     def url(self, view: PayinView, *, is_sandbox: bool = False) -> str:
@@ -117,7 +126,8 @@ async def payer(chromium: Browser) -> AsyncIterator[Payer]:
             await context.close()
 
 
-@pytest.fixture
-def shots() -> Path:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    return SHOTS
+async def shoot(page: Page, name: str, **settings: object) -> None:
+    """Keep a picture for people, where they ask for it: no test looks at one."""
+    if os.environ.get("BITLINKPAY_SCREENSHOTS"):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        await page.screenshot(path=SHOTS / f"{name}.png", **settings)  # type: ignore[arg-type]

@@ -1,10 +1,12 @@
 """Every state of the page, looked at in real Chromium at phone and desk width, in three languages, light and dark."""
 
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 
 import pytest
-from playwright.async_api import Page
-from tests.browser.conftest import Payer
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+from tests.browser.conftest import Payer, device, listen, shoot
 from tests.web.checkout.shop import OPENED, SCENES
 
 from bitlinkpay.web.checkout.language import Language
@@ -58,13 +60,43 @@ async def look(page: Page) -> None:
     )
 
 
+@dataclass
+class Screens:
+    """A phone's tab and a desk's that every state is shown in, one after another: new ones cost more than all the looks."""
+
+    pages: Sequence[Page]
+    complaints: list[str] = field(default_factory=list)
+
+    def complain(self, words: str) -> None:
+        self.complaints.append(words)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def both(chromium: Browser) -> AsyncIterator[Screens]:
+    devices = [await device(chromium, width=width, height=height) for width, height in LOOKS]
+    screens = Screens([await used.new_page() for used in devices])
+    for page in screens.pages:
+        listen(page, screens.complain)
+    yield screens
+    for used in devices:
+        await used.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def screens(both: Screens, payer: Payer) -> AsyncIterator[Screens]:
+    """Both, for one test: what they have to say is said to its payer, and they let go of its server."""
+    both.complaints = payer.complaints
+    yield both
+    for page in both.pages:
+        await page.goto("about:blank")
+
+
 @pytest.mark.parametrize("name", SCENES)
-async def test_every_state_at_both_widths_in_three_languages(payer: Payer, shots: Path, name: str) -> None:
+async def test_every_state_at_both_widths_in_three_languages(payer: Payer, screens: Screens, name: str) -> None:
     scene = SCENES[name]
     payer.clock.set(OPENED + scene.at)
     url = payer.url(scene.make())
-    for width, height in LOOKS:
-        page = await payer.tab(width=width, height=height)
+    for page in screens.pages:
         for language, words in (
             (Language.ENGLISH, scene.english),
             (Language.SIMPLIFIED, scene.chinese),
@@ -73,24 +105,23 @@ async def test_every_state_at_both_widths_in_three_languages(payer: Payer, shots
             await page.goto(f"{url}?lang={language.tag}")
             assert await page.get_by_text(words).first.is_visible()
             await look(page)
-            await page.screenshot(path=shots / f"{name}-{width}-{language.tag}.png")
-        await page.context.close()
+            await shoot(page, f"{name}-{page.viewport_size['width']}-{language.tag}")  # type: ignore[index]
     assert payer.complaints == []
 
 
 @pytest.mark.parametrize("name", ["created-ton", "pick", "short", "confirming", "paid", "late", "expired"])
-async def test_texts_are_readable_in_light_and_dark(payer: Payer, shots: Path, name: str) -> None:
+async def test_texts_are_readable_in_light_and_dark(payer: Payer, name: str) -> None:
     scene = SCENES[name]
     payer.clock.set(OPENED + scene.at)
     url = payer.url(scene.make(), is_sandbox=True)
+    page = await payer.tab()
     for scheme in ("light", "dark"):
-        page = await payer.tab(color_scheme=scheme)
+        await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         await page.goto(url)
         for box in await page.locator("details").all():
             await box.evaluate("(node) => { node.open = true; }")
         assert await page.evaluate(CONTRAST) == []
-        await page.screenshot(path=shots / f"{name}-360-sandbox-{scheme}.png", full_page=True)
-        await page.context.close()
+        await shoot(page, f"{name}-360-sandbox-{scheme}", full_page=True)
     assert payer.complaints == []
 
 
