@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 SEED ?= 0
+# Bytecode is kept wherever Python is told not to: hundreds of programs start in a test run, each compiling our sources.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test check sim kills bench dev lock fmt wheel fuzz clean
 

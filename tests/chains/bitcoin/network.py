@@ -119,9 +119,12 @@ class BitcoinNetwork:
                 await net.btcd.stop()
 
     async def _first(self, blocks: int) -> None:
-        start = int(self.clock()) - 600 * blocks
+        start, tip = int(self.clock()) - 600 * blocks, GENESIS
         for n in range(blocks):
-            await self.mine(at=start + 600 * n)
+            block = await self.build(tip, (), at=start + 600 * n)
+            self.refusal = await self.ask("submitblock", block.raw().hex())
+            tip = block.hash
+        assert await self.ask("getbestblockhash") == tip, f"the node refused a block of ours: {self.refusal}"
 
     # --- the node's door --------------------------------------------------------------------------------------------
 
