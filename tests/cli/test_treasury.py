@@ -8,7 +8,7 @@ from tests.cli.deployment import ASSET, NETWORK, Deployment
 from tests.flows.scripted import ScriptedChain, transfer_to
 
 from bitlinkpay.app.networks import chains_of
-from bitlinkpay.app.paying import treasuries_of
+from bitlinkpay.app.paying import lanes_of, treasuries_of
 from bitlinkpay.app.platform import Platform
 from bitlinkpay.chains.base import Head, NotEnoughAnswers
 from bitlinkpay.chains.registry import load_registry
@@ -17,6 +17,8 @@ from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
+from bitlinkpay.sending.model import OwnerKind
+from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.sweeping import Sweeping
 
@@ -120,6 +122,16 @@ def test_when_outputs_are_joined_is_set_one_by_one_where_there_are_outputs(shop:
     assert "nothing to join" in shop.refusal("treasury", "consolidation", NETWORK)
     shop.refusal("treasury", "consolidation", "mars")
     assert {row["outputs"] for row in shop.json("treasury", "status")} == {None}, "simulated networks count balances"
+
+
+def test_every_kind_of_payment_has_an_owner_that_settles_it(shop: Deployment) -> None:
+    async def look(platform: Platform) -> list[set[OwnerKind]]:
+        chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+        return [set(lane.owners) for lane in lanes_of(platform, chains, SignerClient(platform.settings.signer_dir))]
+
+    owners = shop.act(look)
+    assert len(owners) == len(load_registry().networks)
+    assert all(kinds == set(OwnerKind) for kinds in owners)
 
 
 def cool(shop: Deployment, asset: str, units: int) -> None:

@@ -35,29 +35,17 @@ ASK_EVERY: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a plan may use.
-
-    Attributes:
-        hot_units: the hot wallet's native coin that no payment waits for.
-        gas_units: what is left of the day's gas for addresses.
-        tops_per_address: how often one of them gets gas within a day.
-        purposes: what the signer signs for.
-        native: id of the network's coin.
-        idle_units: the hot wallet's native coin that no transaction takes. What waits in the queue for more of it than
-            there is must not hold up what brings it (Bitcoin).
-    """
+    """What a plan may use: the hot wallet's free native coin, and what is left of the day's gas for addresses."""
 
     hot_units: int
     gas_units: int
     tops_per_address: int
     purposes: frozenset[Purpose]
-    native: str = ""
-    idle_units: int = 0
 
     def refusal(self, weighed: Weighed) -> str:
         """Say why a move must wait though it pays, "" if it need not."""
         assert weighed.move is not None, "what waits already"
-        if weighed.hot_units > (self.idle_units if weighed.move.asset == self.native else self.hot_units):
+        if weighed.hot_units > self.hot_units:
             return "the hot wallet holds too little of the network's coin"
         return self._gas_refusal(weighed) if weighed.move.gas_units else ""
 
@@ -73,12 +61,7 @@ class Budget:
     def less(self, weighed: Weighed) -> "Budget":
         """Return what is left after a move."""
         gas = weighed.move.gas_units if weighed.move else 0
-        return replace(
-            self,
-            hot_units=self.hot_units - weighed.hot_units,
-            gas_units=self.gas_units - gas,
-            idle_units=self.idle_units - weighed.hot_units,
-        )
+        return replace(self, hot_units=self.hot_units - weighed.hot_units, gas_units=self.gas_units - gas)
 
 
 def afford(weighed: Sequence[Weighed], budget: Budget) -> list[Weighed]:
@@ -205,9 +188,9 @@ class Sweeping:
             limits = await self._limits(tx)
             spent = await moves.gas_since(tx, parts.network.id, now - moves.DAY)
             free = await store.free_units(tx, parts.account, parts.hot.address, parts.native)
-            idle = await store.idle_units(tx, parts.account, parts.hot.address, parts.native)
-        left = max(0, limits.day_units - spent)
-        return Budget(free, left, limits.tops_per_address, purposes, native=parts.native.id, idle_units=idle)
+            if free < 0:  # what waits for more than there is must not keep away the sweep that brings it
+                free = await store.idle_units(tx, parts.account, parts.hot.address, parts.native)
+        return Budget(free, max(0, limits.day_units - spent), limits.tops_per_address, purposes)
 
     async def _limits(self, tx: Tx) -> GasLimits:
         found = await levels.find_gas_limits(tx, self._parts.network.id)
