@@ -153,14 +153,69 @@ async def test_what_may_go_later_waits_and_is_not_failed(cashier: Cashier, obsta
     assert await cashier.transactions(NETWORK) == [(0, "final")]
 
 
-async def test_of_a_batch_that_is_too_dear_every_payment_waits(cashier: Cashier) -> None:
-    sender = PickySender.of(cashier, u2000000=FeeTooHigh("too dear"))
+class RoomySender(PickySender):
+    """A network where what a batch may cost at most has room that its payments' quotes together do not hold."""
+
+    tried: list[list[int]]
+
+    @classmethod
+    def of(cls, cashier: Cashier, **refused: CannotPlan) -> "RoomySender":
+        made = super().of(cashier, **refused)
+        assert isinstance(made, cls)
+        made.tried = []
+        return made
+
+    async def plan(self, intent: Intent, slot: Slot, previous: SimulatedPlan | None = None) -> SimulatedPlan:
+        self.tried.append([payment.units // UNIT for payment in intent.payments])
+        if len(intent.payments) > 1:
+            raise FeeTooHigh("a batch of them is too dear")
+        return await super().plan(intent, slot, previous)
+
+
+async def test_payments_that_may_not_cost_what_a_batch_may_leave_one_by_one_at_once(cashier: Cashier) -> None:
+    sender = RoomySender.of(cashier)
     lane(cashier, sender=sender)
-    payouts = [await cashier.ask(ASSET, str(n)) for n in (1, 2, 3)]
+    payouts = [await cashier.ask(ASSET, str(n)) for n in (1, 2, 3, 4)]
     await cashier.run(NETWORK)
-    assert await queue(cashier) == [(n * UNIT, "queued", "too dear") for n in (1, 2, 3)]
-    assert await states(cashier, payouts) == ["approved"] * 3
+    assert await states(cashier, payouts) == ["broadcast"] * 4
+    assert await cashier.transactions(NETWORK) == [(number, "broadcast") for number in range(4)]
+    assert sender.tried == [[1, 2, 3, 4], [1], [2, 3, 4], [2], [3, 4], [3], [4]]  # in the order of the queue
+    assert await cashier.world.rows("select count(*) from sendings where reason <> '' or not_before > queued_at") == [
+        (0,)
+    ]
+    await cashier.finish(NETWORK)
+    assert await states(cashier, payouts) == ["completed"] * 4
+
+
+async def test_of_a_batch_that_is_too_dear_who_is_too_dear_alone_waits_and_nobody_else(cashier: Cashier) -> None:
+    lane(cashier, sender=PickySender.of(cashier, u2000000=FeeTooHigh("too dear")))
+    payouts = [await cashier.ask(ASSET, str(n)) for n in (2, 1, 3)]
+    await cashier.finish(NETWORK)
+    assert await states(cashier, payouts) == ["approved", "completed", "completed"]
+    assert (await queue(cashier))[1] == (2 * UNIT, "queued", "too dear")
+    assert await cashier.transactions(NETWORK) == [(0, "final"), (1, "final")]
+
+
+async def test_where_the_network_is_too_dear_for_all_a_few_are_tried_and_all_wait(cashier: Cashier) -> None:
+    sender = RoomySender.of(cashier, **{f"u{n}000000": FeeTooHigh(f"{n} is too dear") for n in range(1, 7)})
+    lane(cashier, sender=sender)
+    payouts = [await cashier.ask(ASSET, str(n)) for n in range(1, 7)]
+    await cashier.run(NETWORK)
+    assert sender.tried == [[1, 2, 3, 4, 5, 6], [1], [2], [3]]
+    assert await queue(cashier) == [(n * UNIT, "queued", "3 is too dear") for n in range(1, 7)]
+    assert await states(cashier, payouts) == ["approved"] * 6
     assert await cashier.transactions(NETWORK) == []
+    sender.refused.clear()
+    await cashier.pass_time(timedelta(minutes=1))
+    await cashier.finish(NETWORK)
+    assert await states(cashier, payouts) == ["completed"] * 6
+
+
+async def test_a_payment_tried_alone_that_nobody_can_carry_fails_and_the_others_go(cashier: Cashier) -> None:
+    lane(cashier, sender=RoomySender.of(cashier, u1000000=CannotPlan("the recipient refuses it")))
+    payouts = [await cashier.ask(ASSET, str(n)) for n in (1, 2)]
+    await cashier.finish(NETWORK)
+    assert await states(cashier, payouts) == ["failed", "completed"]
 
 
 async def test_what_rests_can_still_be_called_back(cashier: Cashier) -> None:

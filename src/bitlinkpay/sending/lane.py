@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 P = TypeVar("P")
 QUEUE_SEEN: Final = 512
 """How far into the queue one choice looks."""
+ALONE_TRIED: Final = 3
+"""How many payments of a batch that is too dear are tried alone; they are of different merchants where the batch is."""
 
 
 class LaneWorker(Generic[P]):
@@ -114,7 +116,11 @@ class LaneWorker(Generic[P]):
         if not choice.taken:
             await self._postpone(choice.lacking, "the wallet holds too little of the asset, or of the network's coin")
             return False
-        return await self._carry(choice.taken, number)
+        try:
+            await self._carry(choice.taken, number)
+        except FeeTooHigh as obstacle:
+            await self._carry_alone(choice.taken, number, obstacle.reason)
+        return True
 
     def _has_room(self, running: Sequence[Transaction]) -> bool:
         """Say whether another transaction may follow; behind a wallet's making ready nothing does until it is final."""
@@ -190,23 +196,44 @@ class LaneWorker(Generic[P]):
             )
         )
 
-    async def _carry(self, taken: Sequence[Sending], number: int) -> bool:
-        """Plan a transaction for these payments and allot its slot; where that fails the first half is tried."""
+    async def _carry(self, taken: Sequence[Sending], number: int) -> None:
+        """Plan a transaction for these payments and allot its slot; where that fails the first half is tried.
+
+        Raises:
+            FeeTooHigh: they may not cost what the network asks for.
+        """
         intent = self._intent(taken)
         try:
             slot = Slot(number, tuple(await self._outputs(intent, taken)))
             plan = await self._parts.sender.plan(intent, slot)
-        except (FeeTooHigh, LacksFunds) as obstacle:
+        except FeeTooHigh:
+            raise
+        except LacksFunds as obstacle:
             await self._postpone(taken, obstacle.reason)
-            return True
         except CannotPlan as obstacle:
             if len(taken) == 1:
                 await self._refuse(taken[0], obstacle.reason)
-                return True
-            half = len(taken) // 2
-            return await self._carry(taken[:half], number)
-        await self._allot(intent, slot, plan, taken)
-        return True
+            else:
+                await self._carry(taken[: len(taken) // 2], number)
+        else:
+            await self._allot(intent, slot, plan, taken)
+
+    async def _carry_alone(self, taken: Sequence[Sending], number: int, reason: str) -> None:
+        """Let one payment of a batch that is too dear go alone, as it was quoted; who can't, rests.
+
+        What a batch may take at most has room for items that fail, which few payments' quotes together do not hold. A
+        sweep's price is its share of a batch: alone it is dearer still.
+        """
+        alone = taken[:ALONE_TRIED] if len(taken) > 1 and taken[0].purpose is Purpose.PAYOUT else ()
+        for place, one in enumerate(alone):
+            try:
+                await self._carry([one], number)
+            except FeeTooHigh as obstacle:
+                reason = obstacle.reason
+            else:
+                await self._postpone(taken[:place], reason)
+                return
+        await self._postpone(taken, reason)
 
     def _intent(self, taken: Sequence[Sending]) -> Intent:
         return Intent(
