@@ -250,9 +250,10 @@ async def test_where_each_pays_for_itself_a_wallet_need_not_be_ready() -> None:
 async def test_coin_pays_its_own_fee_out_of_what_it_brings() -> None:
     network = Network(flat(100, 300))
     weighed = await weigh(network, [at(1, 2_000), at(2, 1_300), at(3, 1_299), at(4, 300)], NATIVE)
-    (asked,) = network.asked
-    assert asked.payer == at(1).source
-    assert asked.payments == (Payment(at(1).source, NATIVE.id, HOT.address, "", 1_000),), "the whole could not be paid"
+    assert {asked.payer for asked in network.asked} == {at(1).source}
+    assert [asked.payments for asked in network.asked] == [
+        (Payment(at(1).source, NATIVE.id, HOT.address, "", units),) for units in (1_000, 1_700)
+    ], "the whole could not be paid: half of it says what stays behind, and the rest what the rest costs"
     moves = {one.address.source.index: one.move for one in weighed if one.move}
     assert {number: (move.units, move.fee_max_units) for number, move in moves.items()} == {
         1: (1_700, 300),
@@ -261,6 +262,30 @@ async def test_coin_pays_its_own_fee_out_of_what_it_brings() -> None:
     assert all(move.payer == move.source and move.method is Method.ALONE for move in moves.values())
     assert reasons(weighed)[3] == "moving it costs 11 % of it, at most 10 % is paid"
     assert reasons(weighed)[4] == "it holds less than the fee"
+
+
+async def test_coin_that_costs_more_to_move_the_more_it_is_leaves_the_fee_of_what_moves() -> None:
+    """On TRON a larger amount may be a byte longer: at the fee of half of it, it could never be paid."""
+
+    def answer(intent: Intent) -> Answer:
+        (payment,) = intent.payments
+        return FeeQuote(100, 100) if payment.units <= 1_024 else LacksGas("lacks gas for a byte more", 7)
+
+    (large, small) = await weigh(Network(answer), [at(1, 2_000), at(2, 1_500)], NATIVE)
+    assert large.move
+    assert small.move
+    assert (large.move.units, large.move.fee_max_units) == (2_000 - 107, 107)
+    assert (small.move.units, small.move.fee_max_units) == (1_500 - 107, 107)
+    (exact,) = await weigh(Network(answer), [at(1, 1_124)], NATIVE)
+    assert exact.move
+    assert (exact.move.units, exact.move.fee_max_units) == (1_024, 100)
+
+
+async def test_coin_that_cannot_even_pay_the_fee_of_half_of_it_is_asked_about_once() -> None:
+    network = Network(flat(100, 300))
+    (only,) = await weigh(network, [at(1, 300)], NATIVE)
+    assert [asked.payments[0].units for asked in network.asked] == [150]
+    assert only.reason == "it holds less than the fee"
 
 
 async def test_a_single_unit_of_coin_can_be_asked_about() -> None:

@@ -129,13 +129,28 @@ class Scales:
 
     async def _own_quote(self, probe: Sweepable) -> FeeQuote:
         """Return what a transaction of an address's own costs, though it may not hold the fee yet."""
-        units = probe.units if not self._asset.is_native else max(1, probe.units // 2)
-        intent = self._parts.intent(Purpose.SWEEP, probe.source, self._payment(probe, units))
+        if self._asset.is_native:
+            return await self._native_quote(probe)
         try:
-            return await self._parts.sender.quote(intent)
+            return await self._quote(probe, probe.units)
         except LacksGas as lacking:  # families that look at the payer's coin first say how much the fee is short
             fee = probe.native_units + lacking.units
             return FeeQuote(fee, FUEL_MARGIN * fee)
+
+    async def _native_quote(self, probe: Sweepable) -> FeeQuote:
+        """Return what moving all of an address's coin but the fee costs: on TRON each byte of the amount does."""
+        half = await self._quote(probe, max(1, probe.units // 2))
+        rest = probe.units - half.units_max
+        if rest <= 0:
+            return half
+        try:
+            return await self._quote(probe, rest)
+        except LacksGas as lacking:
+            return FeeQuote(half.units + lacking.units, half.units_max + lacking.units)
+
+    async def _quote(self, probe: Sweepable, units: int) -> FeeQuote:
+        payment = self._payment(probe, units)
+        return await self._parts.sender.quote(self._parts.intent(Purpose.SWEEP, probe.source, payment))
 
     async def _gas_quote(self, probe: Sweepable, quote: FeeQuote) -> FeeQuote:
         """Return what it costs to hand an address its gas."""

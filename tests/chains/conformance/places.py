@@ -13,6 +13,7 @@ from eth_utils import to_checksum_address
 from tests.chains.bitcoin.network import GENESIS, BitcoinNetwork
 from tests.chains.evm.network import EvmNetwork
 from tests.chains.solana.network import SolanaNetwork
+from tests.chains.solana.network import coin as sol
 from tests.chains.ton import network as ton
 from tests.chains.tron.network import TronNet
 from tests.nodes.anvil import Anvil, Contract
@@ -165,7 +166,7 @@ async def _solana(stack: AsyncExitStack) -> Place:
 
     await net.finalize()
     rows = _rows("solana", net.ledger.genesis_hash, net.urls[0], standard="SPL", contract=usdt.contract, decimals=6)
-    pays = {"usdt-solana": partial(send, usdt), "": partial(send, other)}
+    pays = {"usdt-solana": partial(send, usdt), "sol-solana": partial(send, sol()), "": partial(send, other)}
     return Place("solana", rows, pays, net.mine, net.finalize, None)
 
 

@@ -132,7 +132,8 @@ class Lane:
             if self.rig.first_number is not None:
                 await lanes.open_(tx, self.rig.network.id, self.rig.payer, self.rig.first_number)
 
-    async def ask(self, asset: Asset, *payments: tuple[str, int]) -> list[Sending]:
+    async def ask(self, asset: Asset, *payments: tuple[str, int], times: int = 2) -> list[Sending]:
+        """Queue payments, each of which may cost so many `times` what one alone may cost at most."""
         quote = await self.rig.sender.quote(self._intent(asset, payments[0]))
         now = self.wall.now()
         asked = [
@@ -145,7 +146,7 @@ class Lane:
                 purpose=Purpose.PAYOUT,
                 payer=self.rig.payer,
                 payment=Payment(self.rig.payer, asset.id, target, "", units),
-                fee_max_units=2 * quote.units_max,
+                fee_max_units=times * quote.units_max,
                 state=SendingState.QUEUED,
                 transaction_id=None,
                 reason="",
@@ -230,6 +231,22 @@ async def test_a_batch_arrives_and_shares_what_the_network_lets_it_share(lane: L
     async with lane.database.reader() as tx:
         carried = await tx.fetchval("select count(*) from transactions where purpose = 'payout' and state = 'final'")
     assert carried == (6 if most == 1 else 1)
+    await lane.check_books()
+
+
+async def test_a_few_payments_that_may_cost_what_each_alone_costs_leave_without_a_rest(lane: Lane) -> None:
+    """As payouts are quoted: together they may not cost what a batch on an EVM network may cost at most."""
+    rig = lane.rig
+    asset, units = paid_assets(rig)[-1]
+    setups = 1 if rig.name == "evm" else 0
+    for count in (2, 3):
+        targets = [rig.stranger(10 * count + number) for number in range(count)]
+        before = len(lane.owner.ended_)
+        await lane.ask(asset, *((target, units) for target in targets), times=1)
+        await lane.finish(before + count + (setups if before == 0 else 0))
+        assert [await rig.balance(asset, target) for target in targets] == [units] * count
+    async with lane.database.reader() as tx:
+        assert await tx.fetch("select reason from sendings where reason <> '' or not_before > queued_at") == []
     await lane.check_books()
 
 
