@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from tests.nodes.anvil import Anvil, Contract
 from tests.support.live import Devnet, Live, eventually
 
 from bitlinkpay.client.wm import WmRefused, WmTurnedAway, WmUnreachable
+from bitlinkpay.sending.parts import Limits
 from bitlinkpay.wm.bodies import Withdraw
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
@@ -26,6 +28,7 @@ eth-ethereum = {{ payment = "1", hour = "10", day = "50" }}
 [fees]
 ethereum = {{ most = "0.5", day = "50" }}
 """
+RETRY_AFTER_S = Limits().retry_after.total_seconds()
 STRANGERS = [f"0x{number:040x}" for number in range(0xABC000, 0xABC010)]
 
 
@@ -62,8 +65,7 @@ class World:
                 except (WmRefused, WmTurnedAway, WmUnreachable) as failed:  # "send it again": something was just killed
                     raise AssertionError(str(failed)) from failed
 
-        # What cannot be planned at one moment rests for a minute (`sending.parts.Limits.retry_after`).
-        return await eventually(look, lambda seen: seen.status != 0, seconds=150)
+        return await eventually(look, lambda seen: seen.status != 0, seconds=90)
 
     async def moved(self, count: int) -> list[dict]:
         """Mine until so many sweeps are done; return all moves, the oldest first."""
@@ -164,13 +166,26 @@ async def test_a_withdrawal_arrives_once_and_the_books_follow_the_chain(world: W
     await world.in_balance()
 
 
-async def test_several_withdrawals_share_a_transaction(world: World) -> None:
-    for number in range(6):
-        await world.withdraw(f"many-{number}", STRANGERS[number + 1], "1.5")
-    done = [await world.settled(f"many-{number}") for number in range(6)]
-    assert [seen.status for seen in done] == [4] * 6
-    assert len({seen.hash for seen in done}) < 6
-    assert [await world.held(address) for address in STRANGERS[1:7]] == [1_500_000] * 6
+async def test_several_withdrawals_share_a_transaction_and_none_of_them_rests(world: World) -> None:
+    """The first leaves alone, the others wait for its block and go together, or alone where a batch may not cost it."""
+    count = 9
+    for number in range(count):
+        await world.withdraw(f"many-{number}", STRANGERS[0], "1.5")
+    done = [await world.settled(f"many-{number}") for number in range(count)]
+    assert [seen.status for seen in done] == [4] * count
+    assert len({seen.hash for seen in done}) < count
+    assert await world.held(STRANGERS[0]) == 20_000_000 + count * 1_500_000
+    await world.live.books_hold()
+
+
+async def test_a_few_withdrawals_at_once_leave_at_once(world: World) -> None:
+    """Too few to hold what a batch may cost at most: that rested a minute, and another one."""
+    for number in range(3):
+        await world.withdraw(f"few-{number}", STRANGERS[number + 1], "1.5")
+    started = time.monotonic()
+    assert [(await world.settled(f"few-{number}")).status for number in range(3)] == [4] * 3
+    assert time.monotonic() - started < RETRY_AFTER_S
+    assert [await world.held(address) for address in STRANGERS[1:4]] == [1_500_000] * 3
     await world.live.books_hold()
 
 

@@ -125,13 +125,22 @@ class Live:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, folder: Path, devnets: Sequence[Devnet], *, policy: str = "") -> AsyncIterator["Live"]:
-        """Run a deployment for the length of a `with` block; `policy` is what its signer may sign, "" for nothing."""
+    async def start(
+        cls, folder: Path, devnets: Sequence[Devnet], *, policy: str = "", config: str = ""
+    ) -> AsyncIterator["Live"]:
+        """Run a deployment for the length of a `with` block.
+
+        Args:
+            folder: its data folder.
+            devnets: its networks.
+            policy: what its signer may sign, "" for nothing.
+            config: what its configuration says besides.
+        """
         receiver = Receiver()
         await receiver.start()
         folder.mkdir(exist_ok=True)
         (folder / "devnet.toml").write_text("".join(devnet.row() for devnet in devnets))
-        (folder / "bitlinkpay.toml").write_text(CONFIG.format(port=receiver.port))
+        (folder / "bitlinkpay.toml").write_text(CONFIG.format(port=receiver.port) + config)
         if policy:
             (folder / "signer").mkdir(mode=0o700)
             (folder / "signer" / "policy.toml").write_text(
@@ -168,11 +177,11 @@ class Live:
         ready = await asyncio.to_thread(lambda: any(line.strip() == "ready" for line in self.server.stdout))
         assert ready, (self.folder / "serve.log").read_text()[-3000:]
 
-    async def command(self, *words: str, code: int = 0) -> object:
+    async def command(self, *words: str, code: int = 0, environment: Mapping[str, str] | None = None) -> object:
         """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
-        ended = await run_command(*words, "--json", "--data-dir", str(self.folder))
-        assert ended.code == code, f"bitlinkpay {' '.join(words)}: {ended.err}{ended.out}"
-        return json.loads(ended.out)
+    async def command(self, *words: str, code: int = 0, environment: Mapping[str, str] | None = None) -> object:
+        """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
+        ended = await run_command(*words, "--json", "--data-dir", str(self.folder), environment=environment)
 
     def client(self) -> WmClient:
         files = KeyFiles(**{kind: Path(path) for kind, path in self.merchant["files"].items()})

@@ -34,12 +34,12 @@ def open_office() -> None:
     multiprocessing.forkserver.ensure_running()
 
 
-async def run_command(*words: str) -> Ended:
-    """Run `bitlinkpay WORDS`, to its end, in this process's environment."""
+async def run_command(*words: str, environment: Mapping[str, str] | None = None) -> Ended:
+    """Run `bitlinkpay WORDS`, to its end, in this process's environment and what is added to it."""
     open_office()
     with tempfile.TemporaryDirectory(prefix="blp-office-") as name:
         out, err = Path(name) / "out", Path(name) / "err"
-        process = _FORKS.Process(target=_run, args=(words, dict(os.environ), out, err))
+        process = _FORKS.Process(target=_run, args=(words, {**os.environ, **(environment or {})}, out, err))
         process.start()
         try:
             await _end_of(process.sentinel)
