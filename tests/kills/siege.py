@@ -39,12 +39,14 @@ class Toll:
     doubled: int = 0
     lost: int = 0
     callbacks: int = 0
+    sweeps: int = 0
 
     def __str__(self) -> str:
         killed = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
         return (
             f"{self.family:8} {self.kills.total():3} kills ({killed}): {self.orders} orders,"
-            f" {self.withdrawals} withdrawals, {self.callbacks} callbacks; {self.doubled} doubled, {self.lost} lost"
+            f" {self.withdrawals} withdrawals, {self.sweeps} sweeps, {self.callbacks} callbacks;"
+            f" {self.doubled} doubled, {self.lost} lost"
         )
 
 
@@ -115,8 +117,14 @@ class Siege:
             canonical, _ = self.town.stranger(network, number)
             self._note("withdrawal", number, await self.town.net.balance(asset, canonical), due)
         await self._told(strikes)
+        moves = await eventually(
+            self._moves, lambda rows: all(row["state"] == "done" for row in rows), seconds=PATIENCE_S
+        )
+        self.toll.sweeps = len(moves)
         await self.live.books_hold()
-        await eventually(self._treasury, lambda rows: all(row["books"] == row["chain"] for row in rows), seconds=60)
+        await self.live.chain_agrees()  # which also books what TON's messages brought and took
+        rows = await self.live.command("treasury", "status")
+        assert all(row["books"] == row["chain"] for row in rows), rows
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -166,8 +174,8 @@ class Siege:
         assert len([one for one in stories if one[0] in wanted]) == len(wanted), "two stories of one thing"
         self.toll.callbacks = len(wanted)
 
-    async def _treasury(self) -> list[dict]:
-        return await self.live.command("treasury", "status")
+    async def _moves(self) -> list[dict]:
+        return await self.live.command("treasury", "moves")
 
     def _note(self, kind: str, number: int, found: int, due: int) -> None:
         self.toll.doubled += found > due

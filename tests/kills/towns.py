@@ -29,14 +29,15 @@ from bitlinkpay.core.assets import Asset, Family, Network
 POLICY = """
 mode = "live"
 registry_files = [{{registry}}]
-purposes = ["payout", "setup", "cancel"]
+purposes = ["payout", "setup", "cancel", "sweep", "gas"]
 
 [caps]
-{asset} = {{{{ payment = "100", hour = "10000", day = "50000" }}}}
+{caps}
 
 [fees]
 {network} = {{{{ most = "{most}", day = "{day}" }}}}
 """
+CAPS = '{asset} = {{{{ payment = "100", hour = "10000", day = "50000" }}}}'
 _AN_HOUR_MS = 3_600_000
 
 
@@ -85,7 +86,8 @@ class Town:
 
     @property
     def policy(self) -> str:
-        return POLICY.format(asset=self.asset, network=self.network, most=self.most, day=int(float(self.most) * 100))
+        caps = "\n".join(CAPS.format(asset=asset) for asset in (self.asset, self.gas) if asset)
+        return POLICY.format(caps=caps, network=self.network, most=self.most, day=int(float(self.most) * 100))
 
     def stranger(self, network: Network, number: int) -> tuple[str, str]:
         """Return an address that nobody uses: canonical, and as people write it."""

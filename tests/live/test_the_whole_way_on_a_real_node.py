@@ -9,10 +9,11 @@ import asyncio
 import base64
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -31,6 +32,7 @@ from bitlinkpay.wm.bodies import Withdraw
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
+T = TypeVar("T")
 USDT, ETH = "usdt-ethereum", "eth-ethereum"
 POLICY = """
 mode = "live"
@@ -83,7 +85,7 @@ class Person:
         return code_at(self.key, self.step)
 
     async def command(self, noun: str, verb: str, *words: str) -> dict:
-        return await self.live.command(noun, verb, self.live.merchant["broker"], *words, environment=self.environment)
+        return await self.live.command(noun, verb, "Shop", *words, environment=self.environment)
 
     async def prove(self, verb: str, *words: str) -> dict:
         return await self.command("settlement", verb, *words, "--code", await self.code())
@@ -129,48 +131,53 @@ class World:
         return next(row for row in rows if row["source_id"] == source_id)
 
     async def ended(self, source_id: str, status: int = SUCCESS) -> dict:
-        """Mine until a payout of any kind has its end, which the merchant is told; return it."""
-
-        async def look() -> dict:
-            await self.node.mine()
-            return await self.payout(source_id)
-
-        done = await eventually(look, lambda row: row["state"] in {"completed", "failed"}, seconds=90)
-        (callback,) = await self.live.callback(source_id)
+        """Mine until the merchant is told that a payout of any kind has its end; return it."""
+        (callback,) = await self.mined_until(lambda: self.heard(lambda one: one == source_id))
+        done = await self.payout(source_id)
         assert (callback["status"], callback["hash"]) == (status, done["txid"])
         self.told[source_id] = status
         return done
 
     async def settled(self, cause: str) -> dict:
-        """Mine until the run of a rule has come home; return it."""
-
-        async def look() -> list[dict]:
-            await self.node.mine()
-            rows = await self.live.command("settlement", "list", "--merchant", "Shop")
-            return [row for row in rows if row["cause"] == cause]
-
-        (run,) = await eventually(look, lambda rows: [row["state"] for row in rows] == ["completed"], seconds=120)
-        source_id = run["id"].removeprefix("set_")
-        (callback,) = await self.live.callback(source_id)
-        assert (callback["status"], callback["address"]) == (SUCCESS, run["address"])
+        """Mine until the merchant is told that the run of a rule came home; return it."""
+        (callback,) = await self.mined_until(lambda: self.heard(lambda one: one not in self.told))
+        (run,) = [
+            row for row in await self.live.command("settlement", "list", "--merchant", "Shop") if row["cause"] == cause
+        ]
+        assert run["id"] == f"set_{callback['source_id']}"
+        assert (callback["status"], callback["address"], run["state"]) == (SUCCESS, run["address"], "completed")
         assert Decimal(callback["amount"]) == Decimal(run["amount"])
-        self.told[source_id] = SUCCESS
+        self.told[callback["source_id"]] = SUCCESS
         return run
+
+    async def heard(self, wanted: Callable[[str], bool]) -> list[dict]:
+        return [got for got in self.live.receiver.got if wanted(got["source_id"])]
+
+    async def mined_until(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Mine until there is an answer."""
+
+        async def look() -> T:
+            await self.node.mine()
+            return await ask()
+
+        return await eventually(look, bool, seconds=120)
 
     async def available(self) -> Decimal:
         row = (await self.live.balances())[USDT]
         assert Decimal(row["reserved"]) == 0
         return Decimal(row["available"])
 
-    async def moved(self, kind: str, count: int) -> dict:
-        """Mine until so many moves of a kind are done; return the newest."""
+    async def moved(self, kind: str, source: str, left: str = "0") -> dict:
+        """Mine until an address has no more than that left and the move is booked; return it."""
 
         async def look() -> list[dict]:
-            await self.node.mine()
-            return [move for move in await self.live.command("treasury", "moves") if move["kind"] == kind]
+            if await self.held(source) != Decimal(left):
+                return []
+            moves = await self.live.command("treasury", "moves")
+            assert moves
+            return [moves[0]] if (moves[0]["kind"], moves[0]["state"]) == (kind, "done") else []
 
-        done = await eventually(look, lambda moves: [one["state"] for one in moves] == ["done"] * count, seconds=90)
-        return done[0]
+        return (await self.mined_until(look))[0]
 
     async def in_balance(self) -> None:
         """Every wallet's books say what the chain says, and every invariant holds."""
@@ -203,7 +210,7 @@ async def test_an_order_is_paid_and_swept(world: World) -> None:
     (callback,) = await world.live.callback("in-1")
     assert (callback["status"], callback["amount"]) == (8, "1000")
     world.told["in-1"] = 8
-    assert (await world.moved("sweep", 1))["amount"] == "1000"
+    assert (await world.moved("sweep", address))["amount"] == "1000"
     assert await world.held(address) == 0
     assert ((await world.hot())["books"], await world.available()) == ("1500", Decimal(997))
     await world.in_balance()
@@ -229,7 +236,8 @@ async def test_a_schedule_of_the_next_minute_is_put_into_force(world: World) -> 
 
 
 async def test_a_payment_too_many_is_refunded_to_the_address_that_the_merchant_confirmed(world: World) -> None:
-    await world.send((await world.live.detail("in-1"))["address"], "30")
+    address = (await world.live.detail("in-1"))["address"]
+    await world.send(address, "30")
 
     async def unassigned() -> list[dict]:
         return await world.live.command("unassigned", "list")
@@ -240,7 +248,7 @@ async def test_a_payment_too_many_is_refunded_to_the_address_that_the_merchant_c
     await world.live.command("unassigned", "confirm", asked["id"], PAYER, environment={"LOGNAME": "another"})
     done = await world.ended(asked["source_id"])
     assert await world.held(PAYER) == Decimal(done["amount"]) == 30 - Decimal(done["fees"])
-    await world.moved("sweep", 2)
+    assert (await world.moved("sweep", address))["amount"] == "30"
 
 
 async def test_the_schedule_takes_home_all_but_its_reserve(world: World) -> None:
@@ -262,9 +270,10 @@ async def test_a_threshold_takes_home_what_is_above_it(world: World) -> None:
 
 
 async def test_the_surplus_goes_cold(world: World) -> None:
-    before = await world.held((await world.hot())["wallet"])
+    wallet = (await world.hot())["wallet"]
+    before = await world.held(wallet)
     await world.live.command("treasury", "levels", USDT, "--floor", "5", "--target", "10", "--ceiling", "20")
-    move = await world.moved("cold", 1)
+    move = await world.moved("cold", wallet, "10")
     assert await world.held(world.cold) == Decimal(move["amount"]) == before - 10
     rows = await world.live.command("treasury", "status")
     assert next(row["books"] for row in rows if row["kind"] == "cold") == move["amount"]
@@ -291,14 +300,15 @@ async def test_PAY_11_a_payout_that_reverts_in_its_block_comes_back_whole_and_th
     wallet = (await world.hot())["wallet"]
     await world.withdraw("out-3", "5")
 
-    async def sent() -> dict:
-        return await world.payout("out-3")
+    async def waiting() -> list[str]:
+        pool = await world.node.rpc("txpool_content")
+        return [one["hash"] for some in pool["pending"].values() for one in some.values()]
 
-    txid = (await eventually(sent, lambda row: row["state"] == "broadcast"))["txid"]
-    await block(world, wallet, "true")
+    (txid,) = await eventually(waiting, bool)
+    await block(world, wallet, is_blocked=True)
     await world.node.mine()
     assert (await world.node.rpc("eth_getTransactionReceipt", txid))["status"] == "0x0"
-    await block(world, wallet, "")
+    await block(world, wallet, is_blocked=False)
     await world.ended("out-3", FAILED)
     assert await world.held(CUSTOMER) == 70
     assert await world.available() == before
@@ -306,9 +316,9 @@ async def test_PAY_11_a_payout_that_reverts_in_its_block_comes_back_whole_and_th
     await world.in_balance()
 
 
-async def block(world: World, wallet: str, listed: str) -> None:
+async def block(world: World, wallet: str, *, is_blocked: bool) -> None:
     """Let the token's owner block a wallet, or let it go, in front of all that waits for the next block."""
-    data = world.token.data("setBlackListed(address,bool)", wallet, bool(listed))
+    data = world.token.data("setBlackListed(address,bool)", wallet, is_blocked)
     call = {"from": world.node.accounts[0], "to": world.token.address, "data": data, "gas": hex(100_000)}
     await world.node.rpc("eth_sendTransaction", call | {"gasPrice": hex(10**12)})
 
@@ -333,19 +343,21 @@ async def test_statement_entries_books_and_chain_agree_to_the_unit(world: World)
         entries = [one async for one in walk(lambda cursor: client.list_entries(EntryQuery(cursor=cursor)))]
     moved: Mapping[str, Decimal] = defaultdict(Decimal)
     for one in entries:
-        if one.account == "available":
+        if one.account == "available" and one.recorded_at.date() == today:
             moved[one.event] += Decimal(one.amount.amount) * (1 if one.direction == "credit" else -1)
     shown = {one.event: Decimal(one.change.available) for one in statement.movements}
     assert {event: sum_ for event, sum_ in shown.items() if sum_} == {e: s for e, s in moved.items() if s}
     assert Decimal(statement.opening.available) + sum(shown.values()) == Decimal(statement.closing.available)
     assert Decimal(statement.closing.available) == await world.available()
+    (printed,) = await world.live.command("statement", "show", "Shop", "--day", today.isoformat())
+    assert printed["closing"]["available"] == statement.closing.available
     await world.live.chain_agrees()
     await world.in_balance()
 
 
 async def test_every_clearing_account_is_at_zero(world: World) -> None:
     """Whatever is kept for one deposit, payout, transfer or refill; and nobody owes anything."""
-    database = await connect(find_deployment(str(world.live.folder)))
+    database = await connect(find_deployment(world.live.folder))
     try:
         async with database.reader() as tx:
             rows = await tx.fetch(

@@ -179,9 +179,9 @@ class Live:
 
     async def command(self, *words: str, code: int = 0, environment: Mapping[str, str] | None = None) -> object:
         """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
-    async def command(self, *words: str, code: int = 0, environment: Mapping[str, str] | None = None) -> object:
-        """Run a `bitlinkpay` command with --json, which must end with `code`, and return what it printed."""
         ended = await run_command(*words, "--json", "--data-dir", str(self.folder), environment=environment)
+        assert ended.code == code, f"bitlinkpay {' '.join(words)}: {ended.err}{ended.out}"
+        return json.loads(ended.out)
 
     def client(self) -> WmClient:
         files = KeyFiles(**{kind: Path(path) for kind, path in self.merchant["files"].items()})
