@@ -58,19 +58,39 @@ def test_the_plan_says_what_waits_and_why(shop: Deployment) -> None:
     assert shop.json("treasury", "moves") == []  # a plan is nothing but a plan
 
 
+async def sweep(platform: Platform) -> None:
+    chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
+    (parts,) = [one for one in treasuries_of(platform, chains) if one.network.id == NETWORK]
+    await Sweeping(parts).step(ANYTHING)
+
+
+def test_stake_is_lent_for_a_sweep_and_shown_until_it_is_back(shop: Deployment) -> None:
+    shop.json("treasury", "claim", fund(shop, TRX, "100"))
+    for words in (("ethereum", "1"), ("mars", "1"), (NETWORK, "0"), (NETWORK, "x")):
+        shop.refusal("sandbox", "stake", *words)
+    assert shop.json("sandbox", "stake", NETWORK, "2999.5")["staked"] == "2999.5"
+    (row,) = shop.json("treasury", "plan")
+    assert row["decision"] == "sweep fuelled", "half a TRX too little"
+    assert shop.json("sandbox", "stake", NETWORK, "0.5") == {"wallet": status(shop)[TRX]["wallet"], "staked": "3000"}
+    (row,) = shop.json("treasury", "plan")
+    assert (row["decision"], row["addresses"], row["reason"]) == ("sweep lent", 1, "")
+    assert status(shop)[TRX]["lent"] == "0"
+    shop.act(sweep)
+    (move,) = shop.json("treasury", "moves")
+    assert (move["method"], move["state"], move["lent"], move["loan"]) == ("lent", "lending", "3000", "asked")
+    shown = {asset: row["lent"] for asset, row in status(shop).items()}
+    assert shown[TRX] == "3000"
+    assert {units for asset, units in shown.items() if asset != TRX} == {"0"}
+
+
 def test_what_moved_is_listed(shop: Deployment) -> None:
     shop.json("treasury", "claim", fund(shop, TRX, "100"))
-
-    async def sweep(platform: Platform) -> None:
-        chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
-        (parts,) = [one for one in treasuries_of(platform, chains) if one.network.id == NETWORK]
-        await Sweeping(parts).step(ANYTHING)
-
     shop.act(sweep)
     (move,) = shop.json("treasury", "moves", "--network", NETWORK)
     order = shop.json("order", "show", "order-1")
     assert (move["kind"], move["method"], move["asset"], move["amount"]) == ("sweep", "fuelled", ASSET, "10")
     assert (move["from"], move["state"], move["reason"]) == (order["address"], "fuelling", "")
+    assert (move["lent"], move["loan"]) == ("0", "")
     assert shop.json("treasury", "moves", "--network", "ton") == []
     shop.refusal("treasury", "moves", "--network", "mars")
     assert shop.json("treasury", "plan") == []  # it is under way

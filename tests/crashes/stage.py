@@ -270,7 +270,10 @@ _BEHIND = """
         and c.height < (select max(last_height) from sim_runs r where r.network = c.network)
 """
 _UNTOLD = "select state from deliveries where state <> 'delivered' limit 1"
-_ON_THE_WAY = "select state from sendings where state not in ('delivered', 'failed', 'cancelled') limit 1"
+_ON_THE_WAY = """
+    select state from sendings where state not in ('delivered', 'failed', 'cancelled')
+    union all select state from treasury_loans where state in ('asked', 'lent', 'returning') limit 1
+"""
 _UNENDED = """
     select 'transaction ' || state from transactions where state not in ('final', 'reverted', 'released', 'dead')
     union all select 'sending ' || state from sendings where state not in ('delivered', 'failed', 'cancelled')

@@ -6,12 +6,16 @@ from decimal import Decimal
 from tests.flows.harness import REGISTRY, market
 from tests.flows.paying import Cashier
 
+from bitlinkpay.chains.simulated_lending import LOAN_FEES, SimulatedLending
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins.model import Payin
+from bitlinkpay.sandbox.stakes import store as stakes_store
+from bitlinkpay.sandbox.stakes.store import Stakes
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.setup import SetupOwner
+from bitlinkpay.treasury.loans.returning import Returning
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.stale import withdraw
@@ -50,7 +54,30 @@ class Collector:
             hot=self.cashier.hot(network_id),
             clock=self.cashier.world.clock,
             wall=self.cashier.wall,
+            lending=self.lending(network_id, database),
         )
+
+    def lending(self, network_id: str, database: Database | None = None) -> SimulatedLending | None:
+        if REGISTRY.networks[network_id].family not in LOAN_FEES:
+            return None
+        stakes = Stakes(database or self.cashier.world.database)
+        return SimulatedLending(self.cashier.world.chain(network_id), stakes)  # type: ignore[arg-type]
+
+    async def stake(self, network_id: str, coin: int) -> None:
+        """Let the hot wallet have staked so much coin."""
+        units, wallet = coin * 10**6, self.cashier.hot(network_id).address
+        async with self.cashier.world.database.transaction() as tx:
+            await stakes_store.add(tx, network_id, wallet, units)
+
+    async def take_back(self, network_id: str) -> int:
+        return await Returning(self.parts(network_id)).step(ANYTHING)
+
+    async def loans(self) -> list[tuple[str, int]]:
+        """Return state and stake, in whole coins, of every loan, the oldest first."""
+        rows = await self.cashier.world.rows(
+            "select state, (stake_units / 1000000)::bigint from treasury_loans order by asked_at, move_id"
+        )
+        return [(str(state), int(str(coin))) for state, coin in rows]
 
     def sweeping(self, network_id: str) -> Sweeping:
         return self.plans.setdefault(network_id, Sweeping(self.parts(network_id)))

@@ -32,7 +32,8 @@ from bitlinkpay.signer.network_keys import NetworkKeys
 from bitlinkpay.signer.problems import SignerRefused
 from bitlinkpay.signer.vault import Vault
 from bitlinkpay.treasury import funding
-from bitlinkpay.treasury.owner import TreasuryOwner
+from bitlinkpay.treasury.loans.service import LoanOwner
+from bitlinkpay.treasury.owner import TREASURY_KINDS, TreasuryOwner
 
 SEED = bytes(range(64))
 
@@ -87,7 +88,8 @@ class Cashier:
             signing=self.pen(network_id),
             owners={
                 **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), owner),
-                **dict.fromkeys((OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD), TreasuryOwner(REGISTRY)),
+                **dict.fromkeys(TREASURY_KINDS, TreasuryOwner(REGISTRY)),
+                OwnerKind.RECALL: LoanOwner(),
             },
             clock=self.world.clock,
             wall=self.wall,

@@ -17,6 +17,7 @@ from bitlinkpay.core.assets import Family
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.treasury.loans.returning import Returning
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.sweeping import Sweeping
 from bitlinkpay.workers.payer import Payer
@@ -39,12 +40,16 @@ class FaultyPen:
         return signed
 
 
-async def live(collector: Collector, network_id: str, fuse: Fuse) -> None:
-    """Plan, send and follow with a process that ends at the fuse, or only loses its connection there."""
+async def live(collector: Collector, network_id: str, fuse: Fuse, *, rounds: int = 2) -> None:
+    """Plan, send and follow with a process that ends at the fuse, or only loses its connection there.
+
+    More than two rounds: what was lent meanwhile is taken back in the last one.
+    """
     cashier = collector.cashier
     database: Database = FaultyDatabase(cashier.world.database, fuse)  # type: ignore[assignment]
     parts, sender = cashier.parts(network_id), FaultySender(cashier.sender(network_id), fuse, [])
     sweeping = Sweeping(collector.parts(network_id, database))
+    returning = Returning(collector.parts(network_id, database))
     payer = Payer(
         LaneParts(
             database=database,
@@ -61,9 +66,12 @@ async def live(collector: Collector, network_id: str, fuse: Fuse) -> None:
     lag = parts.network.sandbox_lag + 1
     try:
         await again(lambda: sweeping.step(ANYTHING))
-        for blocks in (1, lag, 1, lag):
-            await again(payer.step)
-            await cashier.world.mine(network_id, blocks)
+        for number in range(rounds):
+            if number > 1:
+                await again(lambda: returning.step(ANYTHING))
+            for blocks in (1, lag):
+                await again(payer.step)
+                await cashier.world.mine(network_id, blocks)
         await again(payer.step)
     except Crash:
         return

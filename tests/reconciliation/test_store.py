@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from tests.deposits.test_store import deposit
 
-from bitlinkpay.chains.outgoing import KeyRole, Payment, Purpose, Slot, Wallet
+from bitlinkpay.chains.outgoing import LOANS, KeyRole, Payment, Purpose, Slot, Wallet
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.core.ids import SendingId, TransactionId, new_uuid7
 from bitlinkpay.db.pool import Database
@@ -200,7 +200,7 @@ async def test_what_left_in_later_blocks_was_still_there(written: Written) -> No
     assert await written.units(height=HEIGHT - 1) == (1_235, 0)
 
 
-@pytest.mark.parametrize("purpose", [one for one in Purpose if one is not Purpose.PAYOUT])
+@pytest.mark.parametrize("purpose", [one for one in Purpose if one not in {Purpose.PAYOUT, *LOANS}])
 async def test_what_moved_between_places_of_ours_in_later_blocks_stands_where_it_stood(
     written: Written, purpose: Purpose
 ) -> None:
@@ -209,6 +209,16 @@ async def test_what_moved_between_places_of_ours_in_later_blocks_stands_where_it
     await written.send(paid(20, "Thot", source=OTHER), height=HEIGHT + 1, purpose=purpose)
     assert await written.units() == (980, 70)
     assert await written.units(height=HEIGHT + 1) == (1_000, 50)
+
+
+@pytest.mark.parametrize("purpose", sorted(LOANS))
+async def test_stake_that_was_lent_or_taken_back_in_later_blocks_stood_nowhere_else(
+    written: Written, purpose: Purpose
+) -> None:
+    await written.hold(accounts.hot_custody("Thot"), 1_000)
+    await written.hold(accounts.deposit_custody("Taddress"), 50)
+    await written.send(paid(20, "Taddress"), height=HEIGHT + 1, purpose=purpose)
+    assert await written.units() == await written.units(height=HEIGHT + 1) == (1_000, 50)
 
 
 async def test_a_payout_to_an_order_of_ours_comes_as_a_deposit_and_is_not_taken_off_twice(written: Written) -> None:

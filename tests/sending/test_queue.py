@@ -103,6 +103,21 @@ def test_a_native_payment_and_its_fee_come_out_of_the_same_pot() -> None:
     assert take(queued, native=7).taken == tuple(queued)
 
 
+def test_stake_that_is_lent_is_no_money_and_stands_behind_none() -> None:
+    loan = replace(sending(900, asset=NATIVE, fee=2, purpose=Purpose.LEND), merchant_id=None)
+    assert take([loan], native=1).lacking == (loan,)
+    assert take([loan], native=2).taken == (loan,), "its fee is all that it takes"
+    starved = sending(90, asset=NATIVE, age=PATIENCE)
+    chosen = take([starved, loan], native=2)
+    assert (chosen.taken, chosen.lacking) == ((loan,), (starved,))
+
+
+def test_what_a_loan_covers_of_a_fee_need_not_be_held() -> None:
+    covered = replace(sending(5, fee=7), covered_units=6)
+    assert take([covered], token=5, native=0).taken == ()
+    assert take([covered], token=5, native=1).taken == (covered,)
+
+
 def test_a_setup_goes_alone() -> None:
     setup = sending(0, purpose=Purpose.SETUP)
     assert take([setup, sending(1)], token=10, native=10).taken == (setup,)

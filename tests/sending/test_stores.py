@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from tests.sending.test_queue import HOT, NATIVE, sending
 
-from bitlinkpay.chains.outgoing import Slot, Unspent
+from bitlinkpay.chains.outgoing import Purpose, Slot, Unspent
 from bitlinkpay.core.errors import NotFound
-from bitlinkpay.core.ids import TransactionId, new_uuid7
+from bitlinkpay.core.ids import SendingId, TransactionId, new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sending import service, store
 from bitlinkpay.sending.lanes import store as lanes
@@ -94,6 +95,40 @@ async def test_a_payment_comes_back_from_the_database_as_it_was(database: Databa
         asked.merchant_id,
     )
     assert (found.state, found.fee_max_units, found.reason) == (SendingState.QUEUED, asked.fee_max_units, "")
+
+
+async def test_stake_that_is_lent_comes_back_as_it_was_and_counts_as_no_money(database: Database) -> None:
+    loan = replace(sending(2**70, asset=NATIVE, fee=3, purpose=Purpose.LEND), owner=OwnerKind.LEND)
+    covered = replace(sending(10, fee=8, purpose=Purpose.SWEEP), owner=OwnerKind.SWEEP, covered_units=7)
+    await queue(database, loan, covered)
+    assert {s.sending_id: s for s in await waiting(database)} == {s.sending_id: s for s in (loan, covered)}
+    async with database.transaction() as tx:
+        rows = await tx.fetch("select units, stake_units from sendings order by owner")
+        assert [(int(row["units"]), int(row["stake_units"])) for row in rows] == [(0, 2**70), (10, 0)]
+    other = replace(loan, sending_id=SendingId(new_uuid7()), payment=replace(loan.payment, units=5))
+    with pytest.raises(SendingExists):
+        await queue(database, other)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"purpose": Purpose.PAYOUT, "stake": 1, "units": 0},
+        {"purpose": Purpose.LEND, "stake": 0, "units": 1},
+        {"purpose": Purpose.RECALL, "stake": 1, "units": 1},
+        {"purpose": Purpose.SWEEP, "stake": 0, "units": 1, "covered": 2},
+    ],
+)
+async def test_no_row_mixes_stake_and_money(database: Database, row: dict[str, object]) -> None:
+    sound = sending(10, fee=1)
+    await queue(database, sound)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with database.transaction() as tx:
+            await tx.execute(
+                "update sendings set purpose = $2, stake_units = $3, units = $4, covered_units = $5"
+                " where sending_id = $1",
+                sound.sending_id, str(row["purpose"]), row["stake"], row["units"], row.get("covered", 0),
+            )  # fmt: skip
 
 
 async def test_the_queue_keeps_its_order_and_leaves_out_what_rests(database: Database) -> None:

@@ -219,6 +219,29 @@ def test_gas_goes_in_the_native_coin_to_addresses_that_the_signer_derives(asking
         asking.sign(replace(gas, intent_id=asking.intent().intent_id), ours=[deposit(8)])
 
 
+@pytest.mark.parametrize("purpose", [Purpose.LEND, Purpose.RECALL])
+def test_stake_is_lent_to_addresses_that_the_signer_derives_and_takes_nothing_but_its_fee(
+    asking: Asking, purpose: Purpose
+) -> None:
+    stake = asking.payment(10**12, to=deposit(8).address, asset="trx-tron")
+    loan = asking.intent(stake, purpose=purpose)
+    with pytest.raises(SignerRefused, match=f'add "{purpose}" to `purposes`'):
+        asking.sign(loan, ours=[deposit(8)])
+    asking.configure((asking.folder / "policy.toml").read_text().replace('"gas",', '"gas", "lend", "recall",'))
+    asking.restart()
+    with pytest.raises(SignerRefused, match="addresses of ours"):
+        asking.sign(loan)
+    for foreign in (stranger(), hot(index=1).address):
+        with pytest.raises(SignerRefused, match="addresses of ours"):
+            asking.sign(but(loan, target=foreign), ours=[deposit(8)])
+    with pytest.raises(SignerRefused, match="in the native coin"):
+        asking.sign(but(loan, asset="usdt-tron"), ours=[deposit(8)])
+    with pytest.raises(SignerRefused, match="takes the paying wallet's own money"):
+        asking.sign(but(loan, source=deposit(8)), ours=[deposit(8)])
+    assert asking.sign(loan, ours=[deposit(8)]).raw, "trx-tron has no caps, and needs none"
+    assert asking.pay(1000 * USDT).raw
+
+
 def test_a_payout_to_a_wallet_of_ours_is_refused(asking: Asking) -> None:
     for target, ours in ((hot(index=5).address, []), (deposit(2).address, [deposit(2)])):
         with pytest.raises(SignerRefused, match="our own wallet") as refusal:

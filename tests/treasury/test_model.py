@@ -35,6 +35,11 @@ def fuelled(gas_units: int = 10) -> Move:
     return move(method=Method.FUELLED, gas_units=gas_units, state=MoveState.FUELLING)
 
 
+def lent(**changes: object) -> Move:
+    fields: dict[str, object] = {"method": Method.LENT, "payer": ADDRESS, "stake_units": 70, "lend_fee_units": 2}
+    return move(**(fields | {"covered_units": 5, "state": MoveState.LENDING} | changes))
+
+
 def weighed(made: Move | None, *, tops: int = 0, gas_fee_units: int = 0, reason: str = "") -> Weighed:
     return Weighed(Sweepable(ADDRESS, 100, 0, tops), made, gas_fee_units=gas_fee_units, reason=reason)
 
@@ -44,7 +49,10 @@ def weighed(made: Move | None, *, tops: int = 0, gas_fee_units: int = 0, reason:
 def test_a_move_goes_along_its_table_only(state: MoveState, event: MoveEvent) -> None:
     allowed = {
         (MoveState.FUELLING, MoveEvent.FUELLED): MoveState.MOVING,
+        (MoveState.FUELLING, MoveEvent.OPENED): MoveState.LENDING,
         (MoveState.FUELLING, MoveEvent.FAILED): MoveState.FAILED,
+        (MoveState.LENDING, MoveEvent.LENT): MoveState.MOVING,
+        (MoveState.LENDING, MoveEvent.FAILED): MoveState.FAILED,
         (MoveState.MOVING, MoveEvent.ARRIVED): MoveState.DONE,
         (MoveState.MOVING, MoveEvent.FAILED): MoveState.FAILED,
     }
@@ -66,6 +74,15 @@ def test_gas_goes_ahead_of_moves_that_need_it_only() -> None:
     assert move(kind=MoveKind.CONSOLIDATION, source=HOT).target == HOT.address
     with pytest.raises(AssertionError, match="joined elsewhere"):
         move(kind=MoveKind.CONSOLIDATION, source=HOT, target="0xcold")
+
+
+def test_stake_goes_ahead_of_moves_that_are_lent_it_and_of_no_others() -> None:
+    for changes in ({"stake_units": 1}, {"method": Method.LENT}, {"method": Method.LENT, "gas_units": 1}):
+        with pytest.raises(AssertionError, match="stake for a move"):
+            move(**changes)
+    with pytest.raises(AssertionError, match="more is covered"):
+        lent(covered_units=6)
+    assert lent(gas_units=1).covered_units == lent().covered_units == 5
 
 
 @pytest.mark.parametrize(("free", "surplus"), [(0, 0), (50, 0), (100, 0), (101, 61), (1_000, 960)])
@@ -98,6 +115,7 @@ def test_gas_and_its_fee_are_the_hot_wallets_own() -> None:
     assert weighed(move()).hot_units == 5
     assert weighed(fuelled(), gas_fee_units=3).hot_units == 13
     assert weighed(move(method=Method.ALONE, payer=ADDRESS)).hot_units == 0
+    assert weighed(lent(gas_units=1), gas_fee_units=3).hot_units == 8  # a unit of gas, its fee, lending, taking back
     assert weighed(None).hot_units == 0
     assert Budget(20, 20, 2, ANYTHING).less(weighed(fuelled(), gas_fee_units=3)) == Budget(7, 10, 2, ANYTHING)
 

@@ -148,7 +148,8 @@ async def test_outputs_that_were_joined_are_where_they_were(database: Database, 
     await end(database, ending(owner.money(JOINED, NOW), reason))
     assert await balances(database, TOKEN, "custody:hot:0xhot", "custody:cold") == [130, 0]
     assert await states(database) == {"0xhot": ((MoveState.FAILED if reason else MoveState.DONE), reason)}
-    assert owner.TREASURY_KINDS == {OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.COLD, OwnerKind.CONSOLIDATION}
+    kinds = {OwnerKind.SWEEP, OwnerKind.GAS, OwnerKind.LEND, OwnerKind.COLD, OwnerKind.CONSOLIDATION}
+    assert kinds == owner.TREASURY_KINDS
 
 
 @pytest.mark.parametrize("planned", [move(), fuelled(), COLD, JOINED])

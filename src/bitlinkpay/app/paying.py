@@ -13,8 +13,9 @@ from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.evm.planning import SenderOptions
 from bitlinkpay.chains.evm.sender import EvmSender
-from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Sender
+from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Lending, Sender
 from bitlinkpay.chains.simulated import SimulatedChain
+from bitlinkpay.chains.simulated_lending import LOAN_FEES, SimulatedLending
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.chains.solana.chain import SolanaChain
@@ -24,6 +25,7 @@ from bitlinkpay.chains.ton.chain import TonChain
 from bitlinkpay.chains.ton.plan import TonPlan
 from bitlinkpay.chains.ton.sender import TonSender
 from bitlinkpay.chains.tron.chain import TronChain
+from bitlinkpay.chains.tron.lending import TronLending
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.chains.tron.sender import TronSender
 from bitlinkpay.core.clock import SystemClock
@@ -34,6 +36,7 @@ from bitlinkpay.risk.listfile import ListFile
 from bitlinkpay.risk.model import Provider
 from bitlinkpay.risk.service import NoLists
 from bitlinkpay.sandbox.mempool.store import Mempool
+from bitlinkpay.sandbox.stakes.store import Stakes
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.parts import LaneParts, Limits
 from bitlinkpay.sending.service import Owner
@@ -41,6 +44,7 @@ from bitlinkpay.sending.setup import SetupOwner
 from bitlinkpay.sending.signatory import Signatory
 from bitlinkpay.settings import NetworkSettings
 from bitlinkpay.signer.client import SignerClient
+from bitlinkpay.treasury.loans.service import LoanOwner
 from bitlinkpay.treasury.owner import TREASURY_KINDS, TreasuryOwner
 from bitlinkpay.treasury.parts import TreasuryParts
 
@@ -51,6 +55,7 @@ class Road:
 
     sender: Sender[Any]  # each family has its own type of plan, and only its own sender ever sees it
     plan_type: type[Any]
+    lending: Lending | None = None
     limits: Limits = Limits()  # noqa: RUF009 - a frozen value
 
 
@@ -63,15 +68,18 @@ def _road(platform: Platform, chain: Chain) -> Road | None:
     assets = platform.registry.assets_of(chain.network.id)
     match chain:
         case SimulatedChain():
-            road = Road(SimulatedSender(chain, Mempool(platform.database, platform.registry)), SimulatedPlan)
+            sender = SimulatedSender(chain, Mempool(platform.database, platform.registry))
+            lends = chain.network.family in LOAN_FEES
+            lending = SimulatedLending(chain, Stakes(platform.database)) if lends else None
+            road = Road(sender, SimulatedPlan, lending)
         case EvmChain():
             named = platform.settings.network(chain.network.id)
-            sender = EvmSender(chain.access, SenderOptions(batches=named.batches))
-            road = Road(sender, EvmPlan, _evm_limits(named))
+            options = SenderOptions(batches=named.batches)
+            road = Road(EvmSender(chain.access, options), EvmPlan, limits=_evm_limits(named))
         case BitcoinChain():
             road = Road(BitcoinSender(chain, platform.registry.native(chain.network.id)), BitcoinPlan)
         case TronChain():
-            road = Road(TronSender(chain.access), TronPlan)
+            road = Road(TronSender(chain.access), TronPlan, TronLending(chain.access))
         case SolanaChain():
             road = Road(SolanaSender(chain, assets), SolanaPlan)
         case TonChain():
@@ -118,6 +126,7 @@ def lanes_of(platform: Platform, chains: Mapping[str, Chain], signer: SignerClie
     owners: dict[OwnerKind, Owner] = {
         **dict.fromkeys((OwnerKind.PAYOUT, OwnerKind.SETTLEMENT, OwnerKind.REFUND), payouts),
         **dict.fromkeys(TREASURY_KINDS, TreasuryOwner(platform.registry)),
+        OwnerKind.RECALL: LoanOwner(),
         OwnerKind.SETUP: SetupOwner(),
     }
     return [
@@ -152,6 +161,7 @@ def treasuries_of(platform: Platform, chains: Mapping[str, Chain]) -> list[Treas
             hot=platform.ring.hot_wallet(platform.registry.networks[name]),
             clock=platform.clock,
             wall=SystemClock(),
+            lending=road.lending,
         )
         for name, road in roads_of(platform, chains).items()
     ]

@@ -54,6 +54,10 @@ class Purpose(StrEnum):
     RECALL = "recall"  # ends that; a payment of either names the deposit address and the stake
 
 
+LOANS: Final = frozenset({Purpose.LEND, Purpose.RECALL})
+"""Their payments move no money: the units that they name are stake, and stay where they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
     """Exactly `units` of one asset from one address of ours to `target`.
@@ -205,6 +209,51 @@ class FeeQuote:
 
     units: int
     units_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """What it takes to lend the payer of a transaction what its code burns otherwise (TRON: energy).
+
+    Attributes:
+        stake_units: how much of the lender's stake, 0 where the payer has enough of its own.
+        lend: the fee of lending, which the lender pays.
+        recall: the same of taking it back.
+        own: what the transaction itself still takes: `units` of coin that its payer must hold, `units_max` the fee that
+            its plan allows, the worth of what is lent included.
+        opens: whether the payer has no account yet, and must get coin before anything can be lent to it.
+    """
+
+    stake_units: int
+    lend: FeeQuote
+    recall: FeeQuote
+    own: FeeQuote
+    opens: bool
+
+    @property
+    def covered_units(self) -> int:
+        """Return what of the allowed fee the loan pays, so that the payer need not hold it."""
+        return self.own.units_max - self.own.units
+
+
+class Lending(Protocol):
+    """A network on which staked coin can be lent. Methods raise `ChainError` when it cannot be read."""
+
+    async def lendable(self, lender: Wallet) -> int:
+        """Return how much of its stake a wallet can lend now."""
+        ...
+
+    async def loan(self, intent: Intent, lender: Wallet) -> Loan:
+        """Say what it would take to lend an intent's payer what it burns.
+
+        Raises:
+            CannotPlan: the intent would fail.
+        """
+        ...
+
+    async def lent(self, lender: Wallet, borrower: str) -> int:
+        """Return the stake that one address has lent another by the final blocks."""
+        ...
 
 
 def numbers_taken(family: Family, purpose: Purpose) -> int:

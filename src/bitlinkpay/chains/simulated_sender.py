@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from bitlinkpay.chains.base import FateState
 from bitlinkpay.chains.outgoing import (
+    LOANS,
     Broadcast,
     CannotPlan,
     FeeQuote,
@@ -26,7 +27,7 @@ from bitlinkpay.chains.outgoing import (
 )
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.simulated_check import BadTransaction, decode
-from bitlinkpay.chains.simulated_format import FEES
+from bitlinkpay.chains.simulated_lending import LOAN_FEES, MARGIN, fee_of
 from bitlinkpay.chains.simulated_plan import SimulatedPlan, SimulatedTransaction
 from bitlinkpay.core.assets import Asset, Family, Network
 
@@ -59,6 +60,10 @@ class SimulatedMempool(Protocol):
         """Return the next numbers of a payer."""
         ...
 
+    async def borrowed(self, network: str, payer: str) -> int:
+        """Return the stake that a payer has been lent."""
+        ...
+
     async def fee(self, network: Network, txid: str) -> tuple[int, bool]:
         """Return what a transaction in a block costs its payer, and whether it failed there."""
         ...
@@ -79,7 +84,7 @@ class SimulatedSender:
     def payments_max(self, asset: Asset, purpose: Purpose) -> int:
         """Return how many payments of an asset one transaction can carry."""
         assert asset.network == self._network.id, f"{asset.id} is not on {self._network.id}"
-        return 1 if purpose is Purpose.GAS else PAYMENTS_MAX[self._network.family]
+        return 1 if purpose in {Purpose.GAS, *LOANS} else PAYMENTS_MAX[self._network.family]
 
     async def lane(self, payer: Wallet) -> Lane:
         """Ask where a paying wallet stands."""
@@ -88,10 +93,15 @@ class SimulatedSender:
         return Lane(count.final, count.next, is_ready=True)
 
     async def quote(self, intent: Intent) -> FeeQuote:
-        """Say what the intent costs: the family's usual fee, whatever it carries."""
-        del intent
-        units = FEES[self._network.family]
-        return FeeQuote(units, 2 * units)
+        """Say what the intent costs: the family's usual fee, whatever it carries, or nothing on lent energy."""
+        units = await self._fee(intent)
+        return FeeQuote(units, MARGIN * units)
+
+    async def _fee(self, intent: Intent) -> int:
+        borrowed = 0
+        if self._network.family in LOAN_FEES:
+            borrowed = await self._mempool.borrowed(self._network.id, intent.payer.address)
+        return fee_of(self._network, intent.purpose, borrowed)
 
     async def plan(self, intent: Intent, slot: Slot, previous: SimulatedPlan | None = None) -> SimulatedPlan:
         """Fix number and fee.
@@ -100,7 +110,7 @@ class SimulatedSender:
             FeeTooHigh: the fee, or a quarter more than that of `previous`, is above the intent's limit.
             CannotPlan: a payment to nobody, which no simulated network would carry.
         """
-        fee = FEES[self._network.family]
+        fee = await self._fee(intent)
         if previous is not None:
             fee = previous.fee_units * (100 + _BUMP_PERCENT) // 100
         if fee > intent.fee_max_units:

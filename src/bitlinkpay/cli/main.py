@@ -37,7 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "statement": ("statement", "show | export a merchant's days: opening, movements, fees, closing"),
         "ledger": ("ledger", "check all of the books | audit what is new in them"),
         "webhook": ("webhook", "list | show | resend callbacks"),
-        "sandbox": ("sandbox", "pay | fund | mine | reorg | clock on simulated networks"),
+        "sandbox": ("sandbox", "pay | fund | stake | mine | reorg | clock on simulated networks"),
         "chains": ("chains", "status of every network and endpoint"),
         "registry": ("registry", "check networks and tokens, against the chain too | accept a changed contract"),
     }

@@ -29,6 +29,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     fund = actions.add_parser("fund", help="broadcast the company's own money to the wallet that pays on a network")
     fund.add_argument("asset", help="such as usdt-tron")
     fund.add_argument("amount", help="major units")
+    stake = actions.add_parser("stake", help="let the wallet that pays on TRON have staked so much more coin")
+    stake.add_argument("network", help="such as tron")
+    stake.add_argument("amount", help="major units of the network's coin")
     mine = actions.add_parser("mine", help="add blocks to a network")
     mine.add_argument("network")
     mine.add_argument("blocks", nargs="?", type=int, default=1)
@@ -53,6 +56,10 @@ async def _act(settings: Settings, given: argparse.Namespace) -> dict[str, objec
             asset = platform.registry.asset(given.asset)
             wallet = platform.ring.hot_wallet(platform.registry.networks[asset.network])
             return {"wallet": wallet.address, "txid": await actions.fund(asset, wallet.address, given.amount)}
+        if given.action == "stake":
+            network = platform.registry.network(given.network)
+            address = platform.ring.hot_wallet(network).address
+            return {"wallet": address, "staked": await actions.stake(network, address, given.amount)}
         if given.action != "pay":
             return await _change(actions, given)
         async with platform.database.reader() as tx:

@@ -11,6 +11,7 @@ from bitlinkpay.app.platform import Platform
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.outgoing import Purpose, Wallet
+from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.core.ids import show_id
@@ -24,7 +25,8 @@ from bitlinkpay.treasury import store
 from bitlinkpay.treasury.consolidating import Consolidating
 from bitlinkpay.treasury.joining import Joint
 from bitlinkpay.treasury.levels import store as levels_store
-from bitlinkpay.treasury.model import Levels, Permit
+from bitlinkpay.treasury.loans import store as loans_store
+from bitlinkpay.treasury.model import Levels, Move, Permit
 from bitlinkpay.treasury.moves import store as moves_store
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.treasury.service import ANYTHING
@@ -60,6 +62,7 @@ async def show_status(platform: Platform) -> list[dict[str, object]]:
         held = await store.list_custody(tx, sorted({wallet.address for wallet in wallets.values()}))
         levels = await levels_store.list_levels(tx)
         counts = await _count_outputs(platform, tx, wallets)
+        lent = await loans_store.lent_units(tx)
     books = {(one.account, one.asset): one for one in held}
     cold = (await permit_of(platform)).cold
     chains = chains_of(platform.settings, platform.registry, platform.database, platform.ring)
@@ -68,12 +71,14 @@ async def show_status(platform: Platform) -> list[dict[str, object]]:
         hot = [
             await _hot_row(platform, asset, wallets[asset.network], books, sight)
             | {"outputs": counts.get(asset.network)}
+            | _lent_cell(asset, lent)
             | _levels_cells(asset, levels.get(asset.id))
             for asset in assets
         ]
         frozen = [
             await _cold_row(platform, asset, cold.get(asset.id, ""), books, sight)
             | {"outputs": None}
+            | _lent_cell(asset, {})
             | _levels_cells(asset, None)
             for asset in assets
             if (accounts.COLD, asset.id) in books
@@ -133,6 +138,11 @@ async def _cold_row(
         "promised": "0",
         "chain": await sight.holds(asset, address) if address else "unknown: no address is pinned",
     }
+
+
+def _lent_cell(asset: Asset, lent: Mapping[str, int]) -> dict[str, object]:
+    """Return the stake that is out for sweeps, or promised to them, beside the coin that it is staked of."""
+    return {"lent": format_units(lent.get(asset.network, 0) if asset.is_native else 0, asset.decimals)}
 
 
 def _levels_cells(asset: Asset, levels: Levels | None) -> dict[str, object]:
@@ -201,6 +211,7 @@ async def show_moves(platform: Platform, network: str) -> list[dict[str, object]
         platform.registry.network(network)
     async with platform.database.reader() as tx:
         found = await moves_store.list_newest(tx, network, _LIMIT)
+        loans = await loans_store.states(tx, [move.move_id for move, _, _ in found])
     assets, networks = platform.registry.assets, platform.registry.networks
     return [
         {
@@ -213,10 +224,18 @@ async def show_moves(platform: Platform, network: str) -> list[dict[str, object]
             else str(move.units),
             "from": show_address(networks[move.network], move.source.address) if move.network in networks else "",
             "state": move.state,
+            "lent": _stake(platform.registry, move),
+            "loan": loans.get(move.move_id, ""),
             "reason": reason,
         }
         for move, at, reason in found
     ]
+
+
+def _stake(registry: Registry, move: Move) -> str:
+    if move.network not in registry.networks:
+        return str(move.stake_units)
+    return format_units(move.stake_units, registry.native(move.network).decimals)
 
 
 async def show_unclaimed(platform: Platform) -> list[dict[str, object]]:

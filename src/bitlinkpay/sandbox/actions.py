@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bitlinkpay.chains.registry import Registry
+from bitlinkpay.chains.simulated_lending import LOAN_FEES
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import Conflict, Invalid
 from bitlinkpay.core.ids import PayinId
-from bitlinkpay.core.money import from_units, parse_decimal, to_units
+from bitlinkpay.core.money import format_units, from_units, parse_decimal, to_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins import store
 from bitlinkpay.payins.model import OrderNotFound, Payin
 from bitlinkpay.sandbox.model import Fork, Payment
 from bitlinkpay.sandbox.service import Sandbox, advance
+from bitlinkpay.sandbox.stakes import store as stakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,21 @@ class SandboxActions:
             return await self._sandbox.pay(tx, [payment], self._clock.now())
 
         return (await self._database.unit(work))[0]
+
+    async def stake(self, network: Network, address: str, amount: str) -> str:
+        """Let a wallet of the platform have staked so much more coin, from nowhere; return all that it has staked.
+
+        Raises:
+            Invalid: a malformed amount, or a network on which no stake is lent.
+        """
+        if network.family not in LOAN_FEES:
+            raise Invalid(f"nothing is lent on {network.id}: only TRON has energy", param="network")
+        native = self._registry.native(network.id)
+        units = to_units(parse_decimal(amount, param="amount"), native.decimals, param="amount")
+        if not units:
+            raise Invalid("write an amount above zero", param="amount")
+        staked = await self._database.unit(lambda tx: stakes.add(tx, network.id, address, units))
+        return format_units(staked, native.decimals)
 
     def _units(self, payin: Payin, asset: Asset, amount: str) -> int:
         if amount:

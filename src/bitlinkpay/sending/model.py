@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from bitlinkpay.chains.outgoing import Payment, Purpose, Slot, Wallet
+from bitlinkpay.chains.outgoing import LOANS, Payment, Purpose, Slot, Wallet
 from bitlinkpay.core.errors import Conflict
 from bitlinkpay.core.fsm import Machine
 from bitlinkpay.core.ids import MerchantId, SendingId, TransactionId
@@ -146,6 +146,8 @@ class OwnerKind(StrEnum):
     COLD = "cold"
     CONSOLIDATION = "consolidation"
     SETUP = "setup"
+    LEND = "lend"
+    RECALL = "recall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class Sending:
         payer: the wallet whose lane it waits in.
         payment: what is paid; None for a wallet's `SETUP`.
         fee_max_units: native units it may cost at most, alone or as its share of a batch.
+        covered_units: what of that lent energy pays: the payer need not hold it.
         state: see `SENDING`.
         transaction_id: what carries it now.
         reason: why it waits or failed, "" otherwise.
@@ -183,6 +186,12 @@ class Sending:
     reason: str
     queued_at: datetime
     not_before: datetime
+    covered_units: int = 0
+
+    @property
+    def spends(self) -> Payment | None:
+        """Return the payment whose money leaves its source, None where none does: a loan's stake stays."""
+        return None if self.purpose in LOANS else self.payment
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def choose(
     for sending in _in_turns(queued):
         if taken and not _fits_beside(sending, taken[0]):
             continue
-        wanted = (sending.payment.source.address, sending.payment.asset) if sending.payment else ("", "")
+        wanted = (sending.spends.source.address, sending.spends.asset) if sending.spends else ("", "")
         if (sending.merchant_id, *wanted) in blocked_merchants or wanted in blocked:
             lacking.append(sending)
             continue
@@ -78,10 +78,10 @@ def _fits_beside(sending: Sending, first: Sending) -> bool:
 
 def _take(free: dict[tuple[str, str], int], sending: Sending, native: str) -> bool:
     """Take a payment and the most that its fee may be out of what is free; False changes nothing."""
-    needs = {(sending.payer.address, native): sending.fee_max_units}
-    if sending.payment is not None:
-        key = sending.payment.source.address, sending.payment.asset
-        needs[key] = needs.get(key, 0) + sending.payment.units
+    needs = {(sending.payer.address, native): sending.fee_max_units - sending.covered_units}
+    if spent := sending.spends:
+        key = spent.source.address, spent.asset
+        needs[key] = needs.get(key, 0) + spent.units
     if any(free.get(key, 0) < units for key, units in needs.items()):
         return False
     for key, units in needs.items():

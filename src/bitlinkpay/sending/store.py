@@ -43,7 +43,7 @@ class SendingChange:
 
 def read(row: Row) -> Sending:
     """Return the payment of a row of `sendings`."""
-    paid = int(row["units"])
+    paid = int(row["units"]) or int(row["stake_units"])
     source = Wallet(KeyRole(row["source_role"]), row["source_index"], row["source"])
     return Sending(
         sending_id=SendingId(row["sending_id"]),
@@ -60,6 +60,7 @@ def read(row: Row) -> Sending:
         reason=row["reason"],
         queued_at=row["queued_at"],
         not_before=row["not_before"],
+        covered_units=int(row["covered_units"]),
     )
 
 
@@ -70,12 +71,11 @@ async def insert(tx: Tx, sendings: Sequence[Sending], now: datetime) -> set[Send
         """
         with queued as (
             insert into sendings (sending_id, owner, owner_id, merchant_id, network, purpose, payer, payer_role,
-                payer_index, asset, source, source_role, source_index, target, tag, units, fee_max_units, state,
-                queued_at, not_before, updated_at)
-            select t.*, 'queued', $18, $18, $18 from unnest(
-                $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
-                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[], $15::text[],
-                $16::numeric[], $17::numeric[]) as t
+                payer_index, asset, source, source_role, source_index, target, tag, units, fee_max_units, stake_units,
+                covered_units, state, queued_at, not_before, updated_at)
+            select t.*, 'queued', $18, $18, $18 from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[],
+                $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::bigint[],
+                $14::text[], $15::text[], $16::numeric[], $17::numeric[], $20::numeric[], $21::numeric[]) as t
             on conflict (owner, owner_id) do nothing
             returning sending_id
         ), noted as (
@@ -99,10 +99,12 @@ async def insert(tx: Tx, sendings: Sequence[Sending], now: datetime) -> set[Send
         [source.index for source, _ in payments],
         [payment.target if payment else "" for _, payment in payments],
         [payment.tag if payment else "" for _, payment in payments],
-        [payment.units if payment else 0 for _, payment in payments],
+        [s.spends.units if s.spends else 0 for s in sendings],
         [s.fee_max_units for s in sendings],
         now,
         SENDINGS_CHANNEL,
+        [s.payment.units if s.payment and not s.spends else 0 for s in sendings],
+        [s.covered_units for s in sendings],
     )
     return {SendingId(row["sending_id"]) for row in rows}
 

@@ -25,12 +25,14 @@ class Method(StrEnum):
     TOGETHER = "together"  # the hot wallet pays the fee of one transaction for many addresses, which consent to it
     ALONE = "alone"  # the source pays the fee of a transaction of its own
     FUELLED = "fuelled"  # the source gets native coin first, then as above
+    LENT = "lent"  # the hot wallet lends the source what its transaction would burn (TRON), then as `ALONE`
 
 
 class MoveState(StrEnum):
     """How far a move is."""
 
     FUELLING = "fuelling"  # native coin is on its way to the source
+    LENDING = "lending"  # stake is being lent to the source
     MOVING = "moving"  # the money itself is queued or on its way
     DONE = "done"
     FAILED = "failed"  # the money is where it was; it is planned anew
@@ -40,6 +42,8 @@ class MoveEvent(StrEnum):
     """What happened to a move."""
 
     FUELLED = "fuelled"
+    OPENED = "opened"  # the source has the coin without which nothing can be lent to it
+    LENT = "lent"
     ARRIVED = "arrived"
     FAILED = "failed"
 
@@ -51,7 +55,10 @@ MOVE: Final = Machine[MoveState, MoveEvent](
     MappingProxyType(
         {
             (_S.FUELLING, _E.FUELLED): _S.MOVING,
+            (_S.FUELLING, _E.OPENED): _S.LENDING,
             (_S.FUELLING, _E.FAILED): _S.FAILED,
+            (_S.LENDING, _E.LENT): _S.MOVING,
+            (_S.LENDING, _E.FAILED): _S.FAILED,
             (_S.MOVING, _E.ARRIVED): _S.DONE,
             (_S.MOVING, _E.FAILED): _S.FAILED,
         }
@@ -64,7 +71,8 @@ class Move:
     """One move of one asset from one wallet of ours.
 
     Attributes:
-        move_id: the owner's id of the payments that carry it: one of money, and for `FUELLED` one of gas before.
+        move_id: the owner's id of the payments that carry it: one of money, and before it one of gas or of stake lent,
+            or one of each.
         kind: where it goes.
         method: how.
         network: id of the network.
@@ -74,7 +82,10 @@ class Move:
         target: canonical address.
         units: how much.
         fee_max_units: native units that the payment itself may cost at most, or its share of a batch.
-        gas_units: native units that the source gets first, 0 unless `FUELLED`.
+        gas_units: native units that the source gets first, 0 unless `FUELLED` or `LENT`.
+        stake_units: stake that the source is lent, 0 unless `LENT`.
+        lend_fee_units: native units that lending it may cost.
+        covered_units: what of `fee_max_units` energy pays, so that the source need not hold it.
         state: see `MOVE`.
     """
 
@@ -90,11 +101,17 @@ class Move:
     fee_max_units: int
     gas_units: int = 0
     state: MoveState = MoveState.MOVING
+    stake_units: int = 0
+    lend_fee_units: int = 0
+    covered_units: int = 0
 
     def __post_init__(self) -> None:
-        assert (self.method is Method.FUELLED) == (self.gas_units > 0), (
+        is_lent = self.method is Method.LENT
+        assert is_lent or (self.method is Method.FUELLED) == (self.gas_units > 0), (
             "gas for a move that needs none, or none for one"
         )
+        assert is_lent == (self.stake_units > 0), "stake for a move that needs none, or none for one"
+        assert 0 <= self.covered_units <= max(0, self.fee_max_units), "more is covered than may be taken"
         assert self.kind is not MoveKind.SWEEP or self.source.role is KeyRole.DEPOSIT, "a sweep of a wallet that pays"
         assert self.kind is not MoveKind.CONSOLIDATION or self.source.address == self.target, "outputs joined elsewhere"
 

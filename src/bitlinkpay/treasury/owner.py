@@ -19,7 +19,8 @@ from bitlinkpay.ledger.model import Posting
 from bitlinkpay.sending import service as sending_service
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingState
 from bitlinkpay.sending.service import Ending, Stage, custody
-from bitlinkpay.treasury.model import MOVE, Move, MoveEvent, MoveKind, MoveState
+from bitlinkpay.treasury.loans import service as loans
+from bitlinkpay.treasury.model import MOVE, Method, Move, MoveEvent, MoveKind, MoveState
 from bitlinkpay.treasury.moves import store
 from bitlinkpay.treasury.moves.store import MoveChange
 
@@ -33,12 +34,18 @@ _PURPOSES = {
     MoveKind.COLD: Purpose.COLD,
     MoveKind.CONSOLIDATION: Purpose.CONSOLIDATION,
 }
-TREASURY_KINDS = frozenset({*OWNERS.values(), OwnerKind.GAS})
+TREASURY_KINDS = frozenset({*OWNERS.values(), OwnerKind.GAS, OwnerKind.LEND})
 """The kinds of payments that `TreasuryOwner` settles."""
+_GOES_ON = frozenset({MoveEvent.FUELLED, MoveEvent.OPENED, MoveEvent.LENT})
+_AHEAD = {  # what it is to a move, lent or not, that the payment which goes ahead of its money has arrived
+    (False, MoveState.FUELLING): MoveEvent.FUELLED,
+    (True, MoveState.FUELLING): MoveEvent.OPENED,
+    (True, MoveState.LENDING): MoveEvent.LENT,
+}
 
 
 class TreasuryOwner:
-    """`sending.service.Owner` of sweeps, of the gas for them, of surplus gone cold, and of outputs that are joined."""
+    """`sending.service.Owner` of sweeps, of gas and stake for them, of surplus gone cold, and of joined outputs."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -47,19 +54,31 @@ class TreasuryOwner:
         """Do nothing: a move is moving until it ends."""
 
     async def ended(self, tx: Tx, endings: Sequence[Ending], now: datetime) -> None:
-        """Book what arrived and go on: after gas the money itself, after the money nothing."""
+        """Book what arrived and go on: after gas stake or the money itself, after stake the money, then nothing."""
         moves = await store.lock(tx, [ending.sending.owner_id for ending in endings])
         pairs = [(moves[ending.sending.owner_id], ending) for ending in endings]
         changes = [_change(move, ending) for move, ending in pairs]
         await store.save(tx, changes, now)
+        await loans.follow(tx, changes, now)
         arrived = [
             self._booked(move, ending, now)
             for move, ending in pairs
-            if ending.is_delivered and move.kind is not MoveKind.CONSOLIDATION  # it is where it was, less the fee
+            if ending.is_delivered and _has_moved(move, ending)
         ]
         await ledger.post_all(tx, arrived)
-        fuelled = [change.move for change in changes if change.event is MoveEvent.FUELLED]
-        await sending_service.queue(tx, [money(move, now) for move in fuelled], now)
+        going_on = [
+            self._next(change, ending, now)
+            for change, ending in zip(changes, endings, strict=True)
+            if change.event in _GOES_ON
+        ]
+        await sending_service.queue(tx, going_on, now)
+
+    def _next(self, change: MoveChange, ending: Ending, now: datetime) -> Sending:
+        """Return the payment that follows: who paid the gas lends the stake."""
+        if change.event is MoveEvent.OPENED:
+            native = self._registry.native(change.move.network).id
+            return stake(change.move, native=native, hot=ending.sending.payer, now=now)
+        return money(change.move, now)
 
     def _booked(self, move: Move, ending: Ending, now: datetime) -> Posting:
         payment = ending.sending.payment
@@ -75,6 +94,11 @@ class TreasuryOwner:
         )
 
 
+def _has_moved(move: Move, ending: Ending) -> bool:
+    """Say whether money of ours stands elsewhere now: outputs that were joined and stake that was lent do not."""
+    return move.kind is not MoveKind.CONSOLIDATION and ending.sending.spends is not None
+
+
 def _reached(move: Move, ending: Ending) -> str:
     if ending.sending.owner is OwnerKind.GAS:
         return accounts.deposit_custody(move.source.address)
@@ -84,7 +108,7 @@ def _reached(move: Move, ending: Ending) -> str:
 def _change(move: Move, ending: Ending) -> MoveChange:
     event = MoveEvent.FAILED
     if ending.is_delivered:
-        event = MoveEvent.FUELLED if move.state is MoveState.FUELLING else MoveEvent.ARRIVED
+        event = _AHEAD.get((move.method is Method.LENT, move.state), MoveEvent.ARRIVED)
     return MoveChange(move, event, MOVE.next(move.state, event), ending.txid or ending.reason)
 
 
@@ -98,7 +122,33 @@ def gas(move: Move, *, native: str, hot: Wallet, fee_max_units: int, now: dateti
     assert move.gas_units, "gas for a move that needs none"
     assert hot.role is KeyRole.HOT, "gas out of an order's address"
     paid = Payment(hot, native, move.source.address, "", move.gas_units)
-    return replace(_sending(move, OwnerKind.GAS, Purpose.GAS, hot, now), payment=paid, fee_max_units=fee_max_units)
+    return _of_hot(move, OwnerKind.GAS, Purpose.GAS, paid, fee_max_units=fee_max_units, now=now)
+
+
+def stake(move: Move, *, native: str, hot: Wallet, now: datetime) -> Sending:
+    """Return the payment that lends a lent move's source the hot wallet's stake."""
+    assert move.stake_units, "stake for a move that needs none"
+    assert hot.role is KeyRole.HOT, "stake out of an order's address"
+    lent = Payment(hot, native, move.source.address, "", move.stake_units)
+    return _of_hot(move, OwnerKind.LEND, Purpose.LEND, lent, fee_max_units=move.lend_fee_units, now=now)
+
+
+def first(move: Move, *, native: str, hot: Wallet, gas_fee_units: int, now: datetime) -> Sending:
+    """Return the payment that a new move begins with."""
+    match move.state:
+        case MoveState.FUELLING:
+            return gas(move, native=native, hot=hot, fee_max_units=gas_fee_units, now=now)
+        case MoveState.LENDING:
+            return stake(move, native=native, hot=hot, now=now)
+        case _:
+            return money(move, now)
+
+
+def _of_hot(
+    move: Move, owner: OwnerKind, purpose: Purpose, payment: Payment, *, fee_max_units: int, now: datetime
+) -> Sending:
+    made = _sending(move, owner, purpose, payment.source, now)
+    return replace(made, payment=payment, fee_max_units=fee_max_units, covered_units=0)
 
 
 def _sending(move: Move, owner: OwnerKind, purpose: Purpose, payer: Wallet, now: datetime) -> Sending:
@@ -117,4 +167,5 @@ def _sending(move: Move, owner: OwnerKind, purpose: Purpose, payer: Wallet, now:
         reason="",
         queued_at=now,
         not_before=now,
+        covered_units=move.covered_units,
     )

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from bitlinkpay.chains.outgoing import FeeQuote, Intent, Lane, Payment, Purpose, Wallet
+from bitlinkpay.chains.outgoing import FeeQuote, Intent, Lane, Lending, Payment, Purpose, Wallet
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.clock import Clock
@@ -43,7 +43,8 @@ class TreasuryParts:
         sender: the network's prices.
         prices: what native coin is worth in other assets.
         holds: why assets are on hold, by id: their money is not touched.
-        hot: the wallet that collects and pays.
+        hot: the wallet that collects, pays and lends.
+        lending: how its stake is lent, None where there is no such thing.
     """
 
     database: Database
@@ -55,6 +56,7 @@ class TreasuryParts:
     hot: Wallet
     clock: Clock
     wall: Clock
+    lending: Lending | None = None
 
     @property
     def native(self) -> Asset:

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from bitlinkpay.chains.outgoing import Purpose
 from bitlinkpay.treasury.consolidating import Consolidating
+from bitlinkpay.treasury.loans.returning import Returning
 from bitlinkpay.treasury.model import Permit
 from bitlinkpay.treasury.parts import TreasuryParts
 from bitlinkpay.treasury.stale import withdraw
@@ -15,7 +16,7 @@ ANYTHING: Final = frozenset(Purpose)
 
 
 class Treasury:
-    """Collects deposits, keeps the hot wallet between its levels and its outputs few."""
+    """Collects deposits, takes back what it lent for them, keeps the hot wallet between its levels and tidy."""
 
     def __init__(self, parts: TreasuryParts) -> None:
         self._parts = parts
@@ -23,10 +24,15 @@ class Treasury:
         self._sweeping = Sweeping(parts, token)
         self._surplus = Surplus(parts)
         self._consolidating = Consolidating(parts, token)
+        self._returning = Returning(parts)
 
     async def step(self, permit: Permit) -> bool:
-        """Withdraw what nothing carries, collect what pays, send away what is too much, join outputs; True for more."""
+        """Withdraw what nothing carries, take back loans, collect what pays, send off what is too much, join outputs.
+
+        Returns True when there may be more to do at once.
+        """
         await withdraw(self._parts)
+        await self._returning.step(permit.purposes)
         has_more = await self._sweeping.step(permit.purposes)
         await self._surplus.step(permit.cold if Purpose.COLD in permit.purposes else {})
         await self._consolidating.step(permit.purposes)

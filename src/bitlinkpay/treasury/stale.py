@@ -6,6 +6,7 @@ from typing import Final
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.sending import service as sending
 from bitlinkpay.sending.model import OwnerKind, TooLate
+from bitlinkpay.treasury.loans import service as loans
 from bitlinkpay.treasury.model import MOVE, Move, MoveEvent, MoveState
 from bitlinkpay.treasury.moves import store
 from bitlinkpay.treasury.moves.store import MoveChange
@@ -14,6 +15,7 @@ from bitlinkpay.treasury.parts import TreasuryParts
 
 PATIENCE: Final = timedelta(hours=1)
 _SEEN: Final = 100
+_AHEAD: Final = {MoveState.FUELLING: OwnerKind.GAS, MoveState.LENDING: OwnerKind.LEND}
 
 
 async def withdraw(parts: TreasuryParts) -> int:
@@ -29,11 +31,13 @@ async def withdraw(parts: TreasuryParts) -> int:
     async def work(tx: Tx) -> int:
         cancelled = [move.move_id for move in old if await _cancelled(tx, move)]  # before its move, as lanes lock them
         locked = await store.lock(tx, cancelled)
-        await store.save(tx, [_change(move) for move in locked.values()], now)
+        changes = [_change(move) for move in locked.values()]
+        await store.save(tx, changes, now)
+        await loans.follow(tx, changes, now)
         return len(locked)
 
     async def _cancelled(tx: Tx, move: Move) -> bool:
-        kind = OwnerKind.GAS if move.state is MoveState.FUELLING else OWNERS[move.kind]
+        kind = _AHEAD.get(move.state, OWNERS[move.kind])
         try:
             await sending.cancel(tx, kind, move.move_id, now)
         except TooLate:

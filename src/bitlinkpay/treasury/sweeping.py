@@ -12,13 +12,17 @@ from itertools import chain
 from typing import Final
 from uuid import UUID, uuid4
 
-from bitlinkpay.chains.outgoing import Purpose
+from bitlinkpay.chains.outgoing import Lending, Purpose
 from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.sending import service as sending_service
 from bitlinkpay.sending import setup
+from bitlinkpay.sending.model import Sending
 from bitlinkpay.treasury import owner, store
+from bitlinkpay.treasury.borrowing import OUT_FOR, Borrowing, Stake, is_needed
 from bitlinkpay.treasury.levels import store as levels
+from bitlinkpay.treasury.loans import service as loans
+from bitlinkpay.treasury.loans import store as loans_store
 from bitlinkpay.treasury.model import GasLimits, Move, Sweepable
 from bitlinkpay.treasury.moves import store as moves
 from bitlinkpay.treasury.parts import TreasuryParts
@@ -110,20 +114,32 @@ class Sweeping:
             if reason := held.get(asset.id):
                 found[asset.id] = [Weighed(one, reason=f"the asset is on hold: {reason}") for one in addresses]
                 continue
-            found[asset.id] = afford(await self._weigh(asset, addresses), budget)
+            found[asset.id] = afford(await self._weigh(asset, addresses, purposes), budget)
             for one in found[asset.id]:
                 budget = budget.less(one)
         return found
 
-    async def _weigh(self, asset: Asset, addresses: Sequence[Sweepable]) -> Sequence[Weighed]:
+    async def _weigh(
+        self, asset: Asset, addresses: Sequence[Sweepable], purposes: frozenset[Purpose]
+    ) -> Sequence[Weighed]:
         """Weigh what has changed, or was not looked at for a while: dust lies there for ever."""
         resting, wall = self._resting.get(asset.id), self._parts.wall.now()
         if resting and resting.addresses == addresses and wall < resting.until:
             return resting.weighed
         weighed = await Scales(self._parts, asset).weigh(addresses)
+        if self._parts.lending and addresses and is_needed(purposes, asset):
+            stake = await self._stake(self._parts.lending)
+            weighed = await Borrowing(self._parts, self._parts.lending, asset).weigh(weighed, stake)
         if not any(one.move or one.setup_units for one in weighed):
             self._resting[asset.id] = _Resting(addresses, weighed, wall + ASK_EVERY)
         return weighed
+
+    async def _stake(self, lending: Lending) -> Stake:
+        lendable = await lending.lendable(self._parts.hot)
+        since = self._parts.clock.now() - OUT_FOR
+        async with self._parts.database.reader() as tx:
+            promised, is_out = await loans_store.find_outstanding(tx, self._parts.network.id, since)
+        return Stake(max(0, lendable - promised), is_out)
 
     async def step(self, purposes: frozenset[Purpose]) -> bool:
         """Plan once and open what pays; return True when there may be more at once.
@@ -201,6 +217,10 @@ class Sweeping:
         parts, now = self._parts, self._parts.clock.now()
         wanted = {one.move.move_id: (one.move, one.gas_fee_units) for one in chosen if one.move}
 
+        def first(move: Move) -> Sending:
+            fee = wanted[move.move_id][1]
+            return owner.first(move, native=parts.native.id, hot=parts.hot, gas_fee_units=fee, now=now)
+
         async def work(tx: Tx) -> int:
             if not await self._take(tx):
                 return 0
@@ -209,15 +229,10 @@ class Sweeping:
                 move for move, _ in wanted.values() if move.units <= held.get((move.asset, move.source.address), 0)
             ]
             stored = await moves.insert(tx, sound, now)
-            payments = [
-                owner.gas(move, native=parts.native.id, hot=parts.hot, fee_max_units=wanted[move.move_id][1], now=now)
-                if move.gas_units
-                else owner.money(move, now)
-                for move in sound
-                if move.move_id in stored
-            ]
-            await sending_service.queue(tx, payments, now)
-            return len(payments)
+            opened = [move for move in sound if move.move_id in stored]
+            await loans.ask(tx, opened, parts.hot, now)
+            await sending_service.queue(tx, [first(move) for move in opened], now)
+            return len(opened)
 
         async def done(tx: Tx) -> int | None:
             return len(await moves.lock(tx, list(wanted))) or None

@@ -26,6 +26,7 @@ class Weighed:
         address: the address.
         move: what would move, None where it waits.
         gas_fee_units: what handing it gas may cost.
+        cost_units: what moving it is expected to cost by a transaction of its own, in native units.
         setup_units: what making the hot wallet ready may cost, where it waits for that only; 0 otherwise.
         reason: why it waits.
     """
@@ -35,6 +36,7 @@ class Weighed:
     gas_fee_units: int = 0
     setup_units: int = 0
     reason: str = ""
+    cost_units: int = 0
 
     @property
     def hot_units(self) -> int:
@@ -43,7 +45,7 @@ class Weighed:
             return 0
         if self.move.method is Method.TOGETHER:
             return self.move.fee_max_units
-        return self.move.gas_units + self.gas_fee_units
+        return self.move.gas_units + self.gas_fee_units + 2 * self.move.lend_fee_units  # it is taken back as well
 
 
 async def worth_of(parts: TreasuryParts, asset: Asset) -> Worth:
@@ -171,7 +173,7 @@ class Scales:
         if not verdict.pays:
             return Weighed(address, reason=verdict.reason)
         move = self._move(replace(address, units=brought), address.source, fee, gas_units=lacking)
-        return Weighed(address, move, gas.units_max if lacking else 0)
+        return Weighed(address, move, gas.units_max if lacking else 0, cost_units=cost.units)
 
     def _move(self, address: Sweepable, payer: Wallet, fee_max_units: int, *, gas_units: int = 0) -> Move:
         method = Method.FUELLED if gas_units else Method.ALONE if payer == address.source else Method.TOGETHER

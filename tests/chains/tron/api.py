@@ -118,8 +118,16 @@ class TronServer:
         return resources_json(view.state, bytes.fromhex(str(body["address"]))[1:], self.net.now_ms)
 
     def _getcandelegatedmaxsize(self, view: "_View", body: dict[str, object]) -> object:
+        assert body["type"] == 1, "the adapter lends energy only"
         account = view.state.accounts.get(bytes.fromhex(str(body["owner_address"]))[1:])
-        return lean(max_size=account.energy_stake - sum(account.lent.values()) if account else 0)
+        return lean(max_size=account.lendable(self.net.now_ms) if account else 0)
+
+    def _getdelegatedresourcev2(self, view: "_View", body: dict[str, object]) -> object:
+        lender, borrower = (bytes.fromhex(str(body[name])) for name in ("fromAddress", "toAddress"))
+        account = view.state.accounts.get(lender[1:])
+        units = account.lent.get(borrower[1:], 0) if account else 0
+        record = {"from": lender.hex(), "to": borrower.hex(), "frozen_balance_for_energy": units}
+        return {"delegatedResource": [record]} if units else {}
 
     def _getchainparameters(self, view: "_View", _body: dict[str, object]) -> object:
         named = {

@@ -63,6 +63,11 @@ class Account:
         stake = self.energy_stake - sum(self.lent.values()) + self.borrowed
         return stake // 1_000_000 * TOTAL_ENERGY // TOTAL_ENERGY_WEIGHT
 
+    def lendable(self, now_ms: int) -> int:
+        """Return the stake that may be lent: own and unlent, less what the energy in use stands for."""
+        in_use = self.energy.now(now_ms) * 1_000_000 * TOTAL_ENERGY_WEIGHT // TOTAL_ENERGY
+        return max(0, self.energy_stake - sum(self.lent.values()) - max(0, in_use - self.borrowed))
+
 
 @dataclass
 class Outcome:
@@ -199,20 +204,34 @@ class State:
     def _UnfreezeBalanceV2Contract(self, body: Message, owner: bytes, outcome: Outcome, **_: object) -> None:
         self.accounts[owner].energy_stake -= body.unfreeze_balance
 
-    def _DelegateResourceContract(self, body: Message, owner: bytes, outcome: Outcome, **_: object) -> None:
+    def _DelegateResourceContract(
+        self, body: Message, owner: bytes, outcome: Outcome, *, now_ms: int, **_: object
+    ) -> None:
         lender, borrower = self.accounts[owner], self.account(body.receiver_address[1:])
-        if lender.energy_stake - sum(lender.lent.values()) < body.balance or borrower.is_contract:
+        if body.balance < 1_000_000:
+            raise Refused("CONTRACT_VALIDATE_ERROR", "delegateBalance must be greater than or equal to 1 TRX")
+        if body.receiver_address[1:] == owner:
+            raise Refused("CONTRACT_VALIDATE_ERROR", "receiverAddress must not be the same as ownerAddress")
+        if lender.lendable(now_ms) < body.balance:
             raise Refused(
                 "CONTRACT_VALIDATE_ERROR",
                 "delegateBalance must be less than or equal to available FreezeEnergyV2 balance",
             )
+        if borrower.is_contract:
+            raise Refused("CONTRACT_VALIDATE_ERROR", "Do not allow delegate resources to contract addresses")
         lender.lent[body.receiver_address[1:]] = lender.lent.get(body.receiver_address[1:], 0) + body.balance
         borrower.borrowed += body.balance
 
-    def _UnDelegateResourceContract(self, body: Message, owner: bytes, outcome: Outcome, **_: object) -> None:
+    def _UnDelegateResourceContract(
+        self, body: Message, owner: bytes, outcome: Outcome, *, now_ms: int, **_: object
+    ) -> None:
         lender, borrower = self.accounts[owner], self.account(body.receiver_address[1:])
         if lender.lent.get(body.receiver_address[1:], 0) < body.balance:
-            raise Refused("CONTRACT_VALIDATE_ERROR", "insufficient delegated balance")
+            raise Refused("CONTRACT_VALIDATE_ERROR", "insufficient delegatedFrozenBalance(Energy)")
+        used, all_stake = borrower.energy.now(now_ms), borrower.energy_stake + borrower.borrowed
+        share = min(used * body.balance // all_stake, body.balance * TOTAL_ENERGY // TOTAL_ENERGY_WEIGHT // 1_000_000)
+        borrower.energy.add(-share, now_ms)
+        lender.energy.add(share, now_ms)
         lender.lent[body.receiver_address[1:]] -= body.balance
         borrower.borrowed -= body.balance
 

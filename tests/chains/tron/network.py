@@ -3,10 +3,14 @@
 What it does as java-tron does: decodes transactions with Google's protobuf, recomputes their ids, recovers the signer
 and holds it against the owner's permission, TAPOS, expiration within a day, duplicates, TRX balances, TRC-20 and other
 contracts on a real virtual machine, bandwidth and its free allowance, the activation of accounts, stake and its
-lending, block ids and the hash tree over transactions, and a newest block that is 18 ahead of the solid one.
+lending for energy (one TRX at least, to accounts that are no contracts, never what stands for energy in use; what a
+borrower used is used at the lender afterwards), block ids and the hash tree over transactions, and a newest block that
+is 18 ahead of the solid one.
 
 What it is not: TRON's virtual machine (energy is EVM gas, see `vm`), its witnesses and their signatures, its voting, its
-peer-to-peer network; resources come back all at once after a day; prices are constants; nothing is ever pruned.
+peer-to-peer network; resources come back all at once a day after they were used last, and not bit by bit; nothing is
+locked when it is lent, bandwidth is not lent, stake that is given up is gone; the energy that all stake of the network
+shares, and prices, are constants; nothing is ever pruned.
 Before a release the suite's cases are to be run by hand against the Nile test network.
 """
 

@@ -301,32 +301,3 @@ async def test_TRX_10_a_deposit_address_that_was_never_activated_is_swept_with_g
     assert (outcome.state, outcome.delivered) == (FateState.FINAL, (True,))
     assert 0 < outcome.fee_units <= lacking.value.units
     assert await ours.net.balance(usdt_row, HOT.address) == before + 10**7
-
-
-async def test_TRX_10_lent_energy_sweeps_for_nothing_and_goes_back(ours, usdt, usdt_row) -> None:
-    net = ours.net
-    usdt.send(TRANSFER, ORDER.address, 10**7)
-    net.pay(ORDER.address, 1)
-    net.act(HOT, "FreezeBalanceV2Contract", frozen_balance=9_000 * TRX, resource=1)
-    await net.finalize()
-    sweep = ours.intent(usdt_row, 10**7, HOT.address, purpose=Purpose.SWEEP, payer=deposit(ORDER))
-    with pytest.raises(LacksGas):
-        await ours.plan(sweep)
-    stake = await ours.sender.energy_stake(hot(HOT), 40_000)
-    assert stake == 4_000 * TRX
-    lend = ours.intent(coin(), stake, ORDER.address, purpose=Purpose.LEND)
-    assert (await ours.carry(lend)).delivered == (True,)
-    swept = await ours.carry(sweep)
-    assert (swept.delivered, swept.fee_units) == ((True,), 0)
-    with pytest.raises(CannotPlan, match="can lend 5000000000 sun"):
-        await ours.plan(ours.intent(coin(), 9_000 * TRX, ORDER.address, purpose=Purpose.LEND))
-    recall = ours.intent(coin(), stake, ORDER.address, purpose=Purpose.RECALL)
-    assert (await ours.carry(recall)).delivered == (True,)
-    assert await ours.plan(ours.intent(coin(), 9_000 * TRX, ORDER.address, purpose=Purpose.LEND))
-
-
-async def test_energy_is_lent_to_accounts_only(ours) -> None:
-    ours.net.act(HOT, "FreezeBalanceV2Contract", frozen_balance=100 * TRX, resource=1)
-    await ours.net.mine()
-    with pytest.raises(CannotPlan, match="has no account yet"):
-        await ours.plan(ours.intent(coin(), TRX, ORDER.address, purpose=Purpose.LEND))

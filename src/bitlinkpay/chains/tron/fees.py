@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from bitlinkpay.chains.tron.wire import Parameters, Resources
 
 RESULT_BYTES: Final = 64
@@ -55,9 +57,14 @@ class Cost:
     size: int
     activates: bool = False
 
+    @property
+    def energy_limit(self) -> int:
+        """Return the energy to allow it: all that it uses, and a fifth more, for the state moves on."""
+        return (self.energy + self.penalty) * 6 // 5
+
     def fee_limit(self, prices: Prices) -> int:
-        """Return the limit to set: all its energy, also what is not burnt, and a fifth more, for the state moves on."""
-        return (self.energy + self.penalty) * 6 // 5 * prices.energy
+        """Return the limit to set: the worth of all its energy, also of what is not burnt."""
+        return self.energy_limit * prices.energy
 
     def burnt(self, prices: Prices, resources: Resources) -> int:
         """Return the sun that it burns beside energy, given what its sender may use for nothing.
@@ -74,6 +81,15 @@ class Cost:
     def burnt_for_energy(self, prices: Prices, resources: Resources) -> int:
         """Return the sun that its energy is expected to burn: what its sender's own and lent energy does not cover."""
         return max(0, self.energy - (resources.energy_limit - resources.energy_used)) * prices.energy
+
+    def after(self, resources: Resources) -> Resources:
+        """Return what its sender may use for nothing once it has used its bandwidth: staked first, then free."""
+        bandwidth = self.size + RESULT_BYTES
+        if resources.net_limit - resources.net_used >= bandwidth:
+            return replace(resources, net_used=resources.net_used + bandwidth)
+        if resources.free_net_limit - resources.free_net_used >= bandwidth:
+            return replace(resources, free_net_used=resources.free_net_used + bandwidth)
+        return resources
 
 
 def stake_for(energy: int, resources: Resources) -> int:

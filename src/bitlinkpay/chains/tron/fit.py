@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from bitlinkpay.chains.outgoing import Intent, KeyRole, Purpose
+from bitlinkpay.chains.outgoing import LOANS, Intent, KeyRole, Purpose
 from bitlinkpay.chains.tron.plan import ID_BYTES, TronPlan
 from bitlinkpay.core.assets import Asset, Network
 
@@ -13,7 +13,6 @@ LIFE_MAX_MS: Final = 600_000
 _NUMBER_MAX = 2**63 - 1
 _UNITS_MAX = 2**256 - 1
 _PAYS = frozenset({Purpose.PAYOUT, Purpose.SWEEP, Purpose.GAS, Purpose.COLD})
-_LENDS = frozenset({Purpose.LEND, Purpose.RECALL})
 
 
 def misfits(intent: Intent, plan: TronPlan, network: Network, asset: Asset) -> tuple[str, ...]:
@@ -29,7 +28,7 @@ def misfits(intent: Intent, plan: TronPlan, network: Network, asset: Asset) -> t
 
 
 def _payment(intent: Intent, network: Network, asset: Asset) -> Iterator[str]:
-    if intent.purpose not in _PAYS | _LENDS:
+    if intent.purpose not in _PAYS | LOANS:
         yield f"TRON has no way to do a {intent.purpose}"
     if intent.network != network.id or asset.network != network.id:
         yield "another network"
@@ -47,7 +46,7 @@ def _payment(intent: Intent, network: Network, asset: Asset) -> Iterator[str]:
         yield "a payment to oneself, which no block takes"
     if payment.units > (_NUMBER_MAX if asset.is_native else _UNITS_MAX):
         yield "more than there can be"
-    if intent.purpose in _LENDS and (not asset.is_native or intent.payer.role is not KeyRole.HOT):
+    if intent.purpose in LOANS and (not asset.is_native or intent.payer.role is not KeyRole.HOT):
         yield "a loan of anything but a hot wallet's stake"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bitlinkpay.chains.base import BlockRef, ChainError, FateState, GapError
-from bitlinkpay.chains.outgoing import Intent, Outcome, Purpose, Signed
+from bitlinkpay.chains.outgoing import LOANS, Intent, Outcome, Signed
 from bitlinkpay.chains.tron.access import Placed, TronAccess
 from bitlinkpay.chains.tron.node import Api, TronNode
 from bitlinkpay.chains.tron.plan import TronPlan
@@ -36,7 +36,7 @@ async def outcome_of(access: TronAccess, intent: Intent, signed: Signed) -> Outc
 def _is_delivered(intent: Intent, placed: Placed) -> bool:
     """Say whether the payment arrived: a token that answers "false" moves nothing and fails nothing."""
     (payment,) = intent.payments
-    if intent.purpose in {Purpose.LEND, Purpose.RECALL}:
+    if intent.purpose in LOANS:
         return placed.is_success
     wanted = (payment.asset, payment.source.address, payment.target, payment.units)
     return any((t.asset, t.source, t.target, t.units) == wanted for t in placed.transfers)

@@ -209,6 +209,18 @@ class Lendable(Answer):
     units: Count = msgspec.field(default=0, name="max_size")
 
 
+class LoanRecord(_Wire):
+    """Stake that one account has lent another, in sun: locked, or free to be taken back."""
+
+    energy_units: Count = msgspec.field(default=0, name="frozen_balance_for_energy")
+
+
+class Lent(Answer):
+    """All that one account has lent another; empty where that is nothing."""
+
+    loans: list[LoanRecord] = msgspec.field(default_factory=list, name="delegatedResource")
+
+
 class ContractCode(Answer):
     """A contract's code as it runs; empty where there is none."""
 
@@ -234,6 +246,7 @@ BROADCASTED: Final = msgspec.json.Decoder(Verdict)
 PARAMETERS: Final = msgspec.json.Decoder(Parameters)
 RESOURCES: Final = msgspec.json.Decoder(Resources)
 LENDABLE: Final = msgspec.json.Decoder(Lendable)
+LENT: Final = msgspec.json.Decoder(Lent)
 CODE: Final = msgspec.json.Decoder(ContractCode)
 PENDING: Final = msgspec.json.Decoder(Pending)
 

@@ -4,14 +4,16 @@ from collections import Counter
 from dataclasses import replace
 
 from bitlinkpay.chains.base import Arrival
-from bitlinkpay.chains.outgoing import Payment
+from bitlinkpay.chains.outgoing import LOANS, Payment
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.chains.simulated_format import read_txid, spell_txid
+from bitlinkpay.chains.simulated_lending import fee_of
 from bitlinkpay.chains.simulated_plan import SimulatedTransaction
 from bitlinkpay.chains.simulated_sender import Count
 from bitlinkpay.core.assets import Network
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
+from bitlinkpay.sandbox.stakes import store as stakes
 from bitlinkpay.sandbox.store import NewTransfer, add_transfers, drop_waiting
 
 # Of every number the transaction that holds it, where a node still knows that one.
@@ -53,16 +55,21 @@ class Mempool:
             refusal = await _outbid(tx, network.id, payer, transaction)
             if refusal:
                 return refusal
-        lacking = await self._lacking(tx, network, transaction)
+        lacking = (
+            await stakes.refusal(tx, transaction.intent)
+            or await _underpaid(tx, network, transaction)
+            or await self._lacking(tx, network, transaction)
+        )
         if lacking:
             return lacking
+        await stakes.note(tx, transaction.intent, digest)
         await _store(tx, network.id, self._registry.native(network.id).id, digest, transaction)
         return ""
 
     async def _lacking(self, tx: Tx, network: Network, transaction: SimulatedTransaction) -> str:
         needed = Counter({(transaction.intent.payer.address, self._registry.native(network.id).id): 0})
         needed[transaction.intent.payer.address, self._registry.native(network.id).id] += transaction.plan.fee_units
-        for payment in transaction.intent.payments:
+        for payment in () if transaction.intent.purpose in LOANS else transaction.intent.payments:
             needed[payment.source.address, payment.asset] += payment.units
         for (address, asset), units in needed.items():
             is_native = self._registry.assets[asset].is_native
@@ -70,6 +77,11 @@ class Mempool:
             if held < units:
                 return f"{address} holds {int(held)} of {asset}, {units} are needed"
         return ""
+
+    async def borrowed(self, network: str, payer: str) -> int:
+        """Return the stake that a payer has been lent."""
+        async with self._database.reader() as tx:
+            return await stakes.borrowed(tx, network, payer)
 
     async def count(self, network: str, payer: str, final_height: int) -> Count:
         """Return the next numbers of a payer."""
@@ -136,6 +148,15 @@ async def _outbid(tx: Tx, network: str, payer: str, transaction: SimulatedTransa
     return ""
 
 
+async def _underpaid(tx: Tx, network: Network, transaction: SimulatedTransaction) -> str:
+    """Say that a transaction pays nothing though nothing that was lent pays for it, "" otherwise."""
+    intent, plan = transaction.intent, transaction.plan
+    if plan.fee_units:
+        return ""
+    covered = not fee_of(network, intent.purpose, await stakes.borrowed(tx, network.id, intent.payer.address))
+    return "" if covered else f"{intent.payer.address} pays no fee and has been lent too little"
+
+
 async def _store(tx: Tx, network: str, native: str, digest: bytes, transaction: SimulatedTransaction) -> None:
     intent, plan = transaction.intent, transaction.plan
     await tx.execute(
@@ -151,7 +172,7 @@ async def _store(tx: Tx, network: str, native: str, digest: bytes, transaction: 
     )
     paid = [
         _row(digest, ordinal, payment.asset, payment.source.address, payment)
-        for ordinal, payment in enumerate(intent.payments)
+        for ordinal, payment in enumerate(() if intent.purpose in LOANS else intent.payments)
     ]
     # One row of its own carries the fee: it is the payer's, who need not be the one whose money moves.
     burnt = replace(_row(digest, len(paid), native, intent.payer.address, None), fee_units=plan.fee_units)

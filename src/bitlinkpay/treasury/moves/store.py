@@ -35,7 +35,10 @@ _SWEEPABLE: Final = """
         and ($7::text[] is null or o.address = any($7::text[]))
         and not exists (
             select from treasury_moves m
-            where m.network = $4 and m.source = o.address and m.state in ('fuelling', 'moving'))
+            where m.network = $4 and m.source = o.address and m.state in ('fuelling', 'lending', 'moving'))
+        and not exists (
+            select from treasury_loans t
+            where t.network = $4 and t.borrower = o.address and t.state in ('asked', 'lent', 'returning'))
     order by units desc, o.address limit $6
 """
 
@@ -64,6 +67,9 @@ def _move(row: Row) -> Move:
         fee_max_units=int(row["fee_max_units"]),
         gas_units=int(row["gas_units"]),
         state=MoveState(row["state"]),
+        stake_units=int(row["stake_units"]),
+        lend_fee_units=int(row["lend_fee_units"]),
+        covered_units=int(row["covered_units"]),
     )
 
 
@@ -97,7 +103,8 @@ async def list_sweepable(
     """Return the addresses that hold anything of an asset to be collected, the largest first.
 
     Only what is final and screened counts: less what is on its way or quarantined. Left out are addresses whose order
-    is still open and those that money moves from. The cost follows the addresses that hold anything, not the orders.
+    is still open, those that money moves from and those that have stake of ours. The cost follows the addresses that
+    hold anything, not the orders.
 
     Args:
         tx: the open transaction.
@@ -135,10 +142,11 @@ async def insert(tx: Tx, moves: Sequence[Move], now: datetime) -> set[UUID]:
         """
         with stored as (
             insert into treasury_moves (move_id, kind, method, network, asset, source, source_role, source_index, payer,
-                payer_role, payer_index, target, units, fee_max_units, gas_units, state, planned_at, updated_at)
+                payer_role, payer_index, target, units, fee_max_units, gas_units, state, stake_units, lend_fee_units,
+                covered_units, planned_at, updated_at)
             select t.*, $17, $17 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::numeric[],
-                $14::numeric[], $15::numeric[], $16::text[]) as t
+                $14::numeric[], $15::numeric[], $16::text[], $18::numeric[], $19::numeric[], $20::numeric[]) as t
             on conflict do nothing
             returning move_id, state
         ), noted as (
@@ -164,6 +172,9 @@ async def insert(tx: Tx, moves: Sequence[Move], now: datetime) -> set[UUID]:
         [m.gas_units for m in moves],
         [m.state.value for m in moves],
         now,
+        [m.stake_units for m in moves],
+        [m.lend_fee_units for m in moves],
+        [m.covered_units for m in moves],
     )
     return {row["move_id"] for row in rows}
 
@@ -229,7 +240,7 @@ async def list_open(tx: Tx, network: str, limit: int) -> list[tuple[Move, dateti
     """Return the moves of a network that have not ended with the time they were planned at, the oldest first."""
     rows = await tx.fetch(
         """
-        select * from treasury_moves where network = $1 and state in ('fuelling', 'moving')
+        select * from treasury_moves where network = $1 and state in ('fuelling', 'lending', 'moving')
         order by planned_at, move_id limit $2
         """,
         network,

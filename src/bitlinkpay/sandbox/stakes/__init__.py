@@ -1,0 +1,1 @@
+"""Stake on simulated networks."""
