@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
@@ -97,5 +98,40 @@ class Pool(Protocol):
         ...
 
 
+class _Statement(NamedTuple):
+    """All that the driver asks of a statement that explained types: one without a name took another's place."""
+
+    name: str
+
+
+_Explained = tuple[Sequence[Row], _Statement]
+_ask: Callable[["_Session", Iterable[int], float | None], Awaitable[_Explained]]
+_ask = asyncpg.Connection._introspect_types  # noqa: SLF001 - the pin of asyncpg holds its shape, tests/db its effect
+_explained: dict[frozenset[int], Sequence[Row]] = {}
+_NONE_SENT = _Statement("none was sent")
+_FIRST_OF_A_DATABASE = 10_000  # numbers below never change, see "OID Assignment" in PostgreSQL's documentation
+
+
+class _Session(asyncpg.Connection):
+    """A connection that has PostgreSQL's own array types explained to it once per process.
+
+    The driver has each new connection ask at its first use of each: half a dozen questions of several milliseconds,
+    within somebody's first transactions.
+    """
+
+    async def _introspect_types(
+        self,
+        typeoids: Iterable[int],
+        timeout: float | None,  # noqa: ASYNC109 - the driver's own name
+    ) -> _Explained:
+        asked = frozenset(typeoids)
+        if asked in _explained:
+            return _explained[asked], _NONE_SENT
+        rows, statement = await _ask(self, asked, timeout)
+        if max(asked) < _FIRST_OF_A_DATABASE:
+            _explained[asked] = rows
+        return rows, statement
+
+
 connect: Callable[..., Awaitable[Connection]] = asyncpg.connect
-create_pool: Callable[..., Awaitable[Pool]] = asyncpg.create_pool
+create_pool: Callable[..., Awaitable[Pool]] = partial(asyncpg.create_pool, connection_class=_Session)
