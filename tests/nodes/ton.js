@@ -1,7 +1,7 @@
-// A TON network in one process, for tests: the real C++ transaction executor and virtual machine (@ton/sandbox, built by
+// TON networks in one process, for tests: the real C++ transaction executor and virtual machine (@ton/sandbox, built by
 // TON's own developers from the node's source), behind the HTTP API of an indexer (toncenter v3) on loopback.
 //
-//   node ton.js            prints "Listening on 127.0.0.1:<port>"
+//   node ton.js            for each byte on stdin starts one more and prints "Listening on 127.0.0.1:<port>"
 //   /api/v3/…              what the indexer serves; /api/v2/getMasterchainInfo for the zero state
 //   /lag/<n>/api/v3/…      the same, <n> masterchain blocks behind
 //   POST /control          {"method": …, "params": …}: what only a test may do
@@ -396,6 +396,7 @@ function page(found, query, ltOf) {
 // ---- what only a test may do
 
 const CONTROL = {
+  close: (network) => network.stop(),
   async mine(network, { blocks = 1, hops = 1000 }) {
     for (let i = 0; i < blocks; i++) await network.mine(hops);
     return network.seqno;
@@ -458,8 +459,9 @@ async function answer(network, request, body) {
   return indexer[name](request.method === 'POST' ? JSON.parse(body) : url.searchParams);
 }
 
-async function main() {
-  const network = new Network(await Executor.create());
+// Serves one more network, until a test closes it.
+function open(executor) {
+  const network = new Network(executor);
   let turn = Promise.resolve(); // one question at a time: each sees a whole block or nothing of it
   const server = http.createServer((request, response) => {
     const parts = [];
@@ -480,7 +482,17 @@ async function main() {
       });
     });
   });
-  server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => console.log(`Listening on 127.0.0.1:${server.address().port}`));
+  network.stop = () => {
+    server.close();
+    setTimeout(() => server.closeAllConnections(), 50); // who asked for it still gets an answer
+  };
+  server.listen(0, '127.0.0.1', () => console.log(`Listening on 127.0.0.1:${server.address().port}`));
+}
+
+async function main() {
+  const executor = await Executor.create();
+  process.stdin.on('data', (asked) => asked.forEach(() => open(executor)));
+  process.stdin.on('end', () => process.exit());
 }
 
 main();

@@ -8,15 +8,10 @@
 Messages are built with `pytoniq_core` and `ton_core`, by other hands than the adapter's. Nothing runs until `mine`.
 """
 
-import asyncio
 import base64
-import ctypes
 import hashlib
-import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +20,8 @@ from typing import Self
 
 import aiohttp
 from pytoniq_core import Address, Cell, begin_cell
-from tests.nodes.anvil import NODES, NodeError
+from tests.nodes.anvil import NodeError
+from tests.nodes.ton import TonProgram
 from ton_core.contrib.contracts.codes import CONTRACT_CODES
 from ton_core.contrib.contracts.jetton.tlb import (
     JettonInternalTransferBody,
@@ -43,8 +39,6 @@ TON = 10**9
 PAYER = "0:" + "aa" * 32
 ISSUER = "0:" + "bb" * 32
 THROWS = begin_cell().store_uint(0xF2C0C8, 24).end_cell().to_boc().hex()  # THROW 200 at every message
-_STARTED = b"Listening on 127.0.0.1:"
-_START_S = 30
 _MASTER = CONTRACT_CODES[ContractVersion.JettonMasterStablecoinV2]
 _WALLET = CONTRACT_CODES[ContractVersion.JettonWalletStablecoinV2]
 
@@ -130,24 +124,14 @@ class TonNetwork:
     @asynccontextmanager
     async def start(cls) -> AsyncIterator[Self]:
         """Run a network for the length of a `with` block, on a free port of loopback."""
-        log = tempfile.TemporaryFile()
-        process = subprocess.Popen(
-            [shutil.which("node") or "node", str(NODES / "ton.js")],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
+        program = TonProgram.shared()
+        network = cls(program.process, await program.open())
         try:
-            network = cls(process, await _port(process, log))
-            try:
-                yield network
-            finally:
-                await network._session.close()
+            yield network
         finally:
-            process.kill()
-            process.wait()
-            log.close()
+            if program.process.poll() is None:
+                await network.control("close")
+            await network._session.close()
 
     @property
     def url(self) -> str:
@@ -298,18 +282,3 @@ def b64(cell: Cell) -> str:
 def raw(address: Address) -> str:
     """Return the raw form of an address."""
     return f"{address.wc}:{address.hash_part.hex()}"
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-async def _port(process: "subprocess.Popen[bytes]", log: object) -> int:
-    for _ in range(_START_S * 50):
-        said = os.pread(log.fileno(), 1 << 20, 0)
-        if _STARTED in said and b"\n" in said.split(_STARTED, 1)[1]:
-            return int(said.split(_STARTED, 1)[1].split(b"\n", 1)[0])
-        if process.poll() is not None:
-            raise NodeError(f"the network ended: {said[-500:].decode(errors='replace')}")
-        await asyncio.sleep(0.02)
-    raise NodeError("the network did not start in time")
