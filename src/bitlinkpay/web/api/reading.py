@@ -16,6 +16,7 @@ from bitlinkpay.core.ids import parse_id
 from bitlinkpay.core.money import format_decimal, parse_decimal
 from bitlinkpay.web.api.refusals import Unreadable
 from bitlinkpay.web.api.shapes import Request
+from bitlinkpay.web.api.wording import plain
 from bitlinkpay.wm.fields import DIGITS, PLACES
 from bitlinkpay.wm.strictjson import Malformed, parse_object
 
@@ -130,4 +131,4 @@ def _invalid(error: msgspec.ValidationError) -> Problem:
     place = _PLACE.search(text)
     named = _NAMED.search(text)
     parts = [part for part in (place[1] if place else "", named[1] if named else "") if part]
-    return Invalid(_PLACE.sub("", text), param=".".join(parts) or None)
+    return Invalid(plain(_PLACE.sub("", text)), param=".".join(parts) or None)
