@@ -4,6 +4,7 @@ import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
@@ -386,3 +387,22 @@ async def test_the_merchants_colour_is_used_and_stays_readable(payer: Payer) -> 
 async def test_times_are_the_payers_own(payer: Payer) -> None:
     page = await payer.open(order(), timezone_id="Asia/Shanghai")
     await expect(page.locator(".rate time")).to_have_text("20:30")
+
+
+async def test_an_order_of_a_week_and_of_a_fortune_keeps_its_form(payer: Payer) -> None:
+    week = order(units=1_388_888_888_888_888_888_888_750_000, expires_at=OPENED + timedelta(days=7))
+    page = await payer.open(replace(week, fiat_amount=Decimal(10**22 - 1)), timezone_id="Asia/Shanghai")
+    clock = page.locator("#clock")
+    await expect(clock).to_have_text(re.compile(r"^16[78]\s+h$"))
+    text = "node => { const all = document.createRange(); all.selectNodeContents(node); return all.getBoundingClientRect(); }"
+    box = await clock.evaluate(text)
+    assert (box["width"] <= 36, box["height"] <= 32) == (True, True), box  # two lines inside the ring
+    await expect(page.locator(".rate time")).to_have_text("Mar 8, 20:00")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    payer.clock.set(OPENED + timedelta(days=6, minutes=1))
+    await page.reload()
+    await expect(clock).to_have_text(re.compile(r"^23:5\d\s+h$"))
+    assert (await clock.evaluate(text))["width"] <= 40
+    payer.clock.set(OPENED + timedelta(days=7, minutes=-95))
+    await page.reload()
+    await expect(clock).to_have_text(re.compile(r"^9[45]:\d\d$"))

@@ -142,6 +142,27 @@ def test_the_clock_of_the_page_is_business_time() -> None:
     assert (page.left_clock, page.left_permille) == ("28:00", 933)
 
 
+@pytest.mark.parametrize(
+    ("left", "shown"),
+    [
+        (timedelta(days=7), "168\nh"),
+        (timedelta(days=1), "24\nh"),
+        (timedelta(seconds=86399), "23:59\nh"),
+        (timedelta(seconds=6001), "1:40\nh"),
+        (timedelta(seconds=6000), "1:40\nh"),
+        (timedelta(seconds=5999), "99:59"),
+    ],
+)
+def test_the_clock_of_a_long_order_counts_hours(left: timedelta, shown: str) -> None:
+    assert page_of(order(expires_at=NOW + left)).left_clock == shown
+
+
+def test_a_time_of_another_day_is_shown_with_it() -> None:
+    assert page_of(order()).today == OPENED.date()
+    later = build_page(order(), Setting(False, ""), language=Language.ENGLISH, now=OPENED + timedelta(days=2), qr="")
+    assert later.today == OPENED.date() + timedelta(days=2)
+
+
 def test_an_order_that_outlived_its_time_shows_zero() -> None:
     page = build_page(order(), Setting(False, ""), language=Language.ENGLISH, now=OPENED + timedelta(days=1), qr="")
     assert (page.left_clock, page.left_permille) == ("0:00", 0)

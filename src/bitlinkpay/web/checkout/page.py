@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from gettext import NullTranslations
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +32,8 @@ from bitlinkpay.web.checkout.language import Language, catalogue
 from bitlinkpay.web.checkout.payment import NO_CODES, Codes, codes_of
 from bitlinkpay.web.checkout.status import Situation, Status, Tone, status_of
 
+_HOURS_FROM_S: Final = 6000  # 99:59 is as wide as the ring
+_DAY_S: Final = 86400
 _MAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}", re.ASCII)
 
 
@@ -127,9 +129,17 @@ class Page:
 
     @property
     def left_clock(self) -> str:
-        """Return the time left as `29:59`."""
+        """Return the time left as `29:59`; where that is wider than the ring, as `23:59` or `167` above an `h`."""
         seconds = max(0, (self.expires_ms - self.now_ms) // 1000)
-        return f"{seconds // 60}:{seconds % 60:02}"
+        if seconds < _HOURS_FROM_S:
+            return f"{seconds // 60}:{seconds % 60:02}"
+        minutes = f":{seconds % 3600 // 60:02}" if seconds < _DAY_S else ""
+        return f"{seconds // 3600}{minutes}\nh"
+
+    @property
+    def today(self) -> date:
+        """Return the day in UTC: a time of another one is shown with its date."""
+        return (self.created_at + timedelta(milliseconds=self.now_ms - self.created_ms)).date()
 
 
 @dataclass(frozen=True, slots=True)

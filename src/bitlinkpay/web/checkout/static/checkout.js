@@ -12,22 +12,29 @@
   const sync = (now) => { offset = Number(now) - performance.now(); };
   const now = () => performance.now() + offset;
 
+  const clocked = (count) => Math.floor(count / 60) + ":" + String(count % 60).padStart(2, "0");
+
   const tick = () => {
     const clock = $("clock");
     if (!clock || live.dataset.waiting !== "yes") return;
     const left = Math.max(0, live.dataset.expires - now());
     const seconds = Math.ceil(left / 1000);
-    clock.textContent = Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0");
+    const hours = seconds < 86400 ? clocked(Math.floor(seconds / 60)) : Math.floor(seconds / 3600);
+    clock.textContent = seconds < 6000 ? clocked(seconds) : hours + "\nh";
     clock.classList.toggle("soon", seconds <= 120);
     const share = left / Math.max(1, live.dataset.expires - live.dataset.created);
     $("ring").setAttribute("stroke-dasharray", Math.round(1000 * Math.min(1, share)) + " 1000");
     if (seconds === 0 && !looking) planned ??= setTimeout(refresh, 2000);
   };
 
+  // A time of another day than the payer's today is told with its date.
   const localTimes = (root) => {
+    const today = new Date(now()).toDateString();
     for (const time of root.querySelectorAll("time")) {
       const at = new Date(time.dateTime);
-      time.textContent = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(at);
+      const day = at.toDateString() === today ? {} : { day: "numeric", month: "short" };
+      const form = { ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+      time.textContent = new Intl.DateTimeFormat(language, form).format(at);
       time.title = at.toLocaleString(language);
     }
   };
