@@ -95,7 +95,7 @@ async def places(till: Till, of: Deposit) -> tuple[str, int, int, int]:
 
 
 async def test_the_whole_deposit_is_reserved_and_the_fees_come_out_of_it(till: Till) -> None:
-    await till.terms(fee_ppm=1_500, fee_flat_units=7, payment_max_units=1, day_max_units=1, review_above_units=0)
+    await till.terms(fee_ppm=1_500, fee_flat_units=7, payment_max_units=1, day_max_units=1)
     of = await odd(till)
     payout = await refund(till, of)
     assert payout.charge == Charge(60_000 + 7, FEE, 9_000_000)  # a share of all of it
@@ -248,6 +248,44 @@ async def test_a_merchants_own_refund_that_screening_held_is_approved_like_any_p
     assert (payout.state, payout.reason) == ("in_review", "screening by lists gave no answer")
     approved = await till.database.unit(lambda tx: till.payouts().approve(tx, payout.payout_id, by="operator"))
     assert approved.state == "approved"
+
+
+@pytest.mark.parametrize("maker", ["", "operator"])
+async def test_PAY_29_a_large_refund_by_a_key_alone_or_to_a_look_alike_waits_for_a_person(
+    till: Till, maker: str
+) -> None:
+    await till.terms(review_above_units=ODD - FEE - 1)
+    large = await refund(till, await odd(till), maker=maker)
+    await till.terms(review_above_units=ODD - FEE)
+    usual = await refund(till, await odd(till, number=2), maker=maker)
+    own_word = "the merchant has to confirm the address"
+    assert large.reason == ("larger than what goes out without a review" if not maker else own_word)
+    assert (usual.state, usual.reason) == (("approved", "") if not maker else ("in_review", own_word))
+    if not maker:
+        async with till.database.transaction() as tx:  # as if one had been paid that begins and ends as this one
+            twin = STRANGERS["tron"][:6] + "x" * 20 + STRANGERS["tron"][-6:]
+            await tx.execute("update payouts set target = $2 where payout_id = $1", usual.payout_id, twin)
+        alike = await refund(till, await odd(till, number=3))
+        assert (alike.state, alike.reason) == (
+            "in_review",
+            f"looks like {twin}, which was paid before, and is another address",
+        )
+
+
+async def test_PAY_43_a_merchants_word_that_comes_while_our_people_decide_is_too_late(till: Till) -> None:
+    """Confirmed by us, and held again by a look at its address: the merchant's word was on something else."""
+    payout = await refund(till, await odd(till), maker="operator")
+    payouts, address = till.payouts(), STRANGERS["tron"]
+    async with till.database.transaction() as tx:
+        await payouts.confirm(tx, payout.payout_id, address, by="another")
+        await payouts.hold(tx, payout.payout_id, reason="listed", by="another")
+        own = asyncio.create_task(
+            till.database.unit(lambda tx: payouts.confirm_own(tx, till.merchant, payout.payout_id, address))
+        )
+        await until_someone_waits(till.database)
+    with pytest.raises(PayoutTooLate):
+        await own
+    assert (await till.queued(payout.payout_id))[0][1] == "held"
 
 
 # --- what speaks against it

@@ -34,6 +34,12 @@ class Ownerless(Conflict):
         )
 
 
+class NotAcceptable(Conflict):
+    """The money cannot be its order's payment."""
+
+    code = "deposit.not_acceptable"
+
+
 async def settle(
     tx: Tx, registry: Registry, *, passed: Sequence[DepositId], held: Mapping[DepositId, str], now: datetime
 ) -> int:
@@ -104,16 +110,16 @@ async def accept(tx: Tx, registry: Registry, deposit_id: DepositId, now: datetim
     Raises:
         NotFound: no such unassigned money.
         Ownerless: it is nobody's yet.
-        Conflict: it belongs to no order, is of another asset, or the order is paid already.
+        NotAcceptable: it belongs to no order, is of another asset, or the order is paid already.
     """
     payins, deposit = await _unassigned(tx, deposit_id)
     if deposit.merchant_id is None:
         raise Ownerless
     payin = payins.get(deposit.payin_id) if deposit.payin_id else None
     if payin is None or payin.asset != deposit.asset:
-        raise Conflict("only money of the order's own asset can be accepted as its payment; credit it instead")
+        raise NotAcceptable("only money of the order's own asset can be accepted as its payment; credit it instead")
     if not PAYIN.allows(payin.state, PayinEvent.ACCEPTED) and not payin.has_lost_payment:
-        raise Conflict(f"the order is {payin.state} already; credit the money to the balance instead")
+        raise NotAcceptable(f"the order is {payin.state} already; credit the money to the balance instead")
     batch = await begin(tx, payins)
     complete(batch, payin, [deposit], PayinEvent.ACCEPTED, by=by)
     await write(tx, registry, batch, now)

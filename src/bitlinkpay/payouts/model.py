@@ -194,6 +194,11 @@ class Payout:
         return self.units + self.charge.units
 
     @property
+    def awaits_merchant(self) -> bool:
+        """Say whether it is a refund that one of our people asked for and whose address nobody has confirmed yet."""
+        return self.kind is PayoutKind.REFUND and bool(self.maker) and not self.checker
+
+    @property
     def has_ended(self) -> bool:
         """Say whether nothing can happen to it any more."""
         return self.state in ENDED
@@ -255,6 +260,15 @@ class AddressUnconfirmed(Conflict):
         super().__init__(
             "the merchant has to confirm the address of this refund: `bitlinkpay unassigned confirm` takes it down"
         )
+
+
+class NothingToConfirm(Conflict):
+    """It does not wait for its merchant's word on the address."""
+
+    code = "payout.nothing_to_confirm"
+
+    def __init__(self, payout: Payout) -> None:
+        super().__init__(f"this {payout.kind} is {payout.state} and waits for no confirmation of its address")
 
 
 class QuoteExpired(Problem):

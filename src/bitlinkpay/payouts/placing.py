@@ -12,7 +12,7 @@ from bitlinkpay.core.assets import Network
 from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.ids import DepositId, PayoutId, SendingId, new_uuid7
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.payouts import store
+from bitlinkpay.payouts import checks, store
 from bitlinkpay.payouts.drafting import QUOTE_LIFE, Draft, Repeat
 from bitlinkpay.payouts.estimating import check_recipient
 from bitlinkpay.payouts.model import (
@@ -23,9 +23,13 @@ from bitlinkpay.payouts.model import (
     PayoutsStopped,
     PayoutState,
     QuoteExpired,
+    Terms,
 )
 from bitlinkpay.sending import service as sending
 from bitlinkpay.sending.model import OwnerKind, Sending, SendingState
+
+EARLIER_TARGETS: Final = 200
+"""How many addresses that were paid before a new one is compared with."""
 
 OWNERS: Final[Mapping[PayoutKind, OwnerKind]] = MappingProxyType(
     {
@@ -61,6 +65,15 @@ class Placing:
             raise PayoutsStopped(stopped[0])
         await check_recipient(tx, self._registry, self._registry.networks[asset.network], draft.target, new.tag)
         return draft
+
+    async def suspicion(self, tx: Tx, draft: Draft, units: int, terms: Terms) -> str:
+        """Return why a person has to look first at so much going there, "" if nobody has (THREATS, PAY-29)."""
+        if terms.review_above_units is not None and units > terms.review_above_units:
+            return "larger than what goes out without a review"
+        network = self._registry.networks[draft.new.asset.network]
+        earlier = await store.earlier_targets(tx, draft.new.merchant.merchant_id, network.id, EARLIER_TARGETS)
+        twin = checks.look_alike(network, draft.target, earlier)
+        return f"looks like {twin}, which was paid before, and is another address" if twin else ""
 
     def payout(
         self, draft: Draft, *, units: int, charge: Charge, hold: str, now: datetime, deposit_id: DepositId | None = None

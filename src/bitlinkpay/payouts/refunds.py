@@ -91,6 +91,16 @@ class Refunds:
             await self._placing.queue(tx, payout, now)
         return payout
 
+    async def estimate(self, tx: Tx, draft: Draft | Repeat, deposit: Deposit) -> tuple[int, Charge]:
+        """Return what a refund would bring its recipient now, and what would be kept of it; nothing is reserved.
+
+        Raises:
+            AddressRefused, AmountRefused, PayoutsStopped: as when it is asked for.
+            Problem: what its preparation failed of.
+        """
+        payout = await self._payout(tx, await self._placing.check(tx, draft), deposit)
+        return payout.units, payout.charge
+
     async def _payout(self, tx: Tx, draft: Draft, deposit: Deposit) -> Payout:
         merchant_id = draft.new.merchant.merchant_id
         terms = await store.find_terms(tx, merchant_id, PayoutKind.REFUND, deposit.asset)
@@ -98,7 +108,9 @@ class Refunds:
             checks.fee_units(deposit.units, terms), draft.network_fee_units, native_max_units=draft.quote.units_max
         )
         units = self._rest(deposit, charge)
-        hold = "the merchant has to confirm the address" if draft.new.maker else draft.hold
+        hold = "the merchant has to confirm the address"
+        if not draft.new.maker:  # asked for by a key alone, like any payout: so it is looked at like one
+            hold = draft.hold or await self._placing.suspicion(tx, draft, units, terms)
         now, deposit_id = self._clock.now(), deposit.deposit_id
         return self._placing.payout(draft, units=units, charge=charge, hold=hold, now=now, deposit_id=deposit_id)
 

@@ -19,6 +19,7 @@ from bitlinkpay.ledger import accounts
 from bitlinkpay.ledger import chart_outgoing as chart
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.ledger.model import InsufficientBalance, Posting, Refusal
+from bitlinkpay.merchants.model import Merchant
 from bitlinkpay.payins import settling
 from bitlinkpay.payouts import checks, events, store
 from bitlinkpay.payouts.drafting import Draft, Drafting, Quotes, Repeat
@@ -29,6 +30,7 @@ from bitlinkpay.payouts.model import (
     BalanceTooLow,
     Charge,
     NewPayout,
+    NothingToConfirm,
     Payout,
     PayoutEvent,
     PayoutKind,
@@ -47,7 +49,6 @@ from bitlinkpay.sending import service as sending
 from bitlinkpay.sending.model import OwnerKind, TooLate
 
 PaymentMove = Callable[[Tx, OwnerKind, UUID, datetime], Awaitable[None]]
-EARLIER_TARGETS: Final = 200
 _DAY: Final = timedelta(days=1)
 
 
@@ -125,15 +126,9 @@ class Payouts:
         return repeated(earlier, draft.request_hash) if earlier else None
 
     async def _hold(self, tx: Tx, draft: Draft, units: int, terms: Terms) -> str:
-        if terms.review_above_units is not None and units > terms.review_above_units:
-            return "larger than what goes out without a review"
-        new = draft.new
         if terms.fresh_max_units is not None and await self._takes_fresh(tx, draft, units) > terms.fresh_max_units:
             return "takes more of what was credited in the last 24 hours than goes out without a review"
-        network = self._registry.networks[new.asset.network]
-        earlier = await store.earlier_targets(tx, new.merchant.merchant_id, network.id, EARLIER_TARGETS)
-        twin = checks.look_alike(network, draft.target, earlier)
-        return f"looks like {twin}, which was paid before, and is another address" if twin else ""
+        return await self._placing.suspicion(tx, draft, units, terms)
 
     async def _takes_fresh(self, tx: Tx, draft: Draft, units: int) -> int:
         """Return how much of a payout only money of the last day can pay: what is older goes first (DEP-24)."""
@@ -179,7 +174,7 @@ class Payouts:
             AddressUnconfirmed: a refund whose address the merchant has not confirmed, see `confirm`.
         """
         found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
-        if found.kind is PayoutKind.REFUND and found.maker and not found.checker:
+        if found.awaits_merchant:
             raise AddressUnconfirmed
         return await self._let_go(tx, found, by)
 
@@ -199,6 +194,24 @@ class Payouts:
         found = await self._find(tx, payout_id, PayoutEvent.APPROVED)
         if found.kind is not PayoutKind.REFUND:
             raise PayoutNotFound("id")
+        return await self._confirm(tx, found, address, by)
+
+    async def confirm_own(self, tx: Tx, merchant: Merchant, payout_id: UUID, address: str) -> Payout:
+        """Let a refund go that one of our people asked for: its merchant confirms the address by its own word.
+
+        Raises:
+            PayoutNotFound: the merchant has none of this id.
+            NothingToConfirm: it waits for no such word: a merchant lets nothing go that waits for one of our people.
+            AddressRefused: the refund would go to another address.
+        """
+        found = await store.find(tx, payout_id)
+        if found is None or found.merchant_id != merchant.merchant_id:
+            raise PayoutNotFound("payout_id")
+        if found.state is not PayoutState.IN_REVIEW or not found.awaits_merchant:
+            raise NothingToConfirm(found)
+        return await self._confirm(tx, found, address, f"merchant {merchant.broker}")
+
+    async def _confirm(self, tx: Tx, found: Payout, address: str, by: str) -> Payout:
         network = self._registry.networks[self._registry.assets[found.asset].network]
         if parse_address(network, address) != found.target:
             raise AddressRefused(f"this refund goes to {show_address(network, found.target)}")
@@ -210,6 +223,8 @@ class Payouts:
             raise SamePerson(by)
         is_queued = await self._move_payment(tx, found, sending.resume, now)
         payout = await self._locked(tx, payout_id)
+        if payout.checker != found.checker:  # let go meanwhile, and held again: that is another question
+            raise PayoutTooLate(payout.state)
         payout = await self._decide(tx, payout, PayoutEvent.APPROVED, reason="", cause=by)
         await store.note_checker(tx, payout_id, by)
         if not is_queued:
