@@ -3,7 +3,8 @@
 import os
 import re
 import time
-from typing import NewType
+from datetime import UTC, datetime, timedelta
+from typing import Final, NewType
 from uuid import UUID
 
 from bitlinkpay.core.errors import Invalid
@@ -21,6 +22,8 @@ RefillId = NewType("RefillId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 
 _HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLIS_MAX: Final = 2**48 - 1
 
 
 def new_uuid7() -> UUID:
@@ -30,6 +33,12 @@ def new_uuid7() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
+
+
+def first_uuid7(at: datetime, *, later: timedelta = timedelta(0)) -> UUID:
+    """Return the smallest UUIDv7 of a moment, or of `later` than it; the outermost one beyond what it can hold."""
+    millis = min(max((at - _EPOCH + later) // timedelta(milliseconds=1), 0), _MILLIS_MAX)
+    return UUID(int=(millis << 80) | (0x7 << 76) | (0x2 << 62))
 
 
 def show_id(prefix: str, value: UUID) -> str:

@@ -55,7 +55,10 @@ class HomeNotFound(NotFound):
 
     code = "settlement.address_not_found"
 
-    def __init__(self, network: str, label: str) -> None:
+    def __init__(self, network: str = "", label: str = "") -> None:
+        if not network:
+            super().__init__("you have no address of this id in use", param="address_id")
+            return
         name = f"address {label!r} is saved" if label else "address is bound"
         super().__init__(f"no {name} on {network}", param="label")
 

@@ -1,10 +1,11 @@
 """Bind and save addresses under all four checks; a new one rests before money follows it. Removal is immediate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
-from bitlinkpay.authorizations.model import Action, Shown
+from bitlinkpay.authorizations.model import Action, AnswerSpent, Shown
 from bitlinkpay.authorizations.service import Checks
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.registry import Registry
@@ -63,7 +64,9 @@ class Homes:
         self._hold = hold
 
     async def bind(self, new: NewHome, shown: Shown) -> HomeAddress:
-        """Bind or save an address, in place of the one that stood under its label; the same one again changes nothing.
+        """Bind or save an address, in place of the one that stood under its label.
+
+        The same one again changes nothing and asks for no proof, so that a lost answer may be asked for once more.
 
         Raises:
             AddressRefused, Invalid: nobody may be paid there, or the network knows no tags.
@@ -71,7 +74,14 @@ class Homes:
         """
         canonical = await self._check(new)
         action = action_of(new, canonical)
-        given = await self._checks.authorize(new.merchant, action, shown)
+        if standing := await self._standing(new, canonical):
+            return standing
+        try:
+            given = await self._checks.authorize(new.merchant, action, shown)
+        except AnswerSpent:
+            if standing := await self._standing(new, canonical):  # by this very request, sent twice
+                return standing
+            raise
         now = self._clock.now()
         address = HomeAddress(
             address_id=new_uuid7(),
@@ -94,6 +104,24 @@ class Homes:
             return found if found is not None and _is_same(found, address) else None
 
         return await self._database.unit(work, races=("settlement_addresses_one",), resolve=resolve)
+
+    async def _standing(self, new: NewHome, canonical: str) -> HomeAddress | None:
+        """Return the address under a label where it is this very one."""
+        async with self._database.reader() as tx:
+            found = await store.find(tx, new.merchant.merchant_id, new.network.id, new.label)
+        return found if found is not None and (found.target, found.tag) == (canonical, new.tag) else None
+
+    async def end(self, tx: Tx, merchant_id: MerchantId, address_id: UUID) -> HomeAddress:
+        """Take an address out of use at once, by its id, and return it.
+
+        Raises:
+            HomeNotFound: the merchant has none of this id in use.
+        """
+        found = await store.lock_own(tx, merchant_id, address_id)
+        if found is None:
+            raise HomeNotFound
+        await self.remove(tx, merchant_id, found.network, found.label)
+        return replace(found, ended_at=self._clock.now())
 
     async def remove(self, tx: Tx, merchant_id: MerchantId, network: str, label: str) -> None:
         """Take an address out of use at once.

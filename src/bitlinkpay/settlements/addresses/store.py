@@ -1,9 +1,11 @@
 """Every SQL statement about bound and saved addresses."""
 
 from datetime import datetime
+from uuid import UUID
 
 from bitlinkpay.core.ids import MerchantId
 from bitlinkpay.db.driver import Row, Tx
+from bitlinkpay.db.where import Where
 from bitlinkpay.settlements.addresses.model import HomeAddress
 
 
@@ -67,6 +69,34 @@ async def find(tx: Tx, merchant_id: MerchantId, network: str, label: str) -> Hom
         label,
     )
     return _address(row) if row else None
+
+
+async def lock_own(tx: Tx, merchant_id: MerchantId, address_id: UUID) -> HomeAddress | None:
+    """Return an address of a merchant that is in use, locked."""
+    row = await tx.fetchrow(
+        "select * from settlement_addresses where merchant_id = $1 and address_id = $2 and ended_at is null for update",
+        merchant_id,
+        address_id,
+    )
+    return _address(row) if row else None
+
+
+async def list_standing(
+    tx: Tx, merchant_id: MerchantId, *, network: str | None, before: UUID | None, limit: int
+) -> list[HomeAddress]:
+    """Return the addresses of a merchant that are in use, the newest first, from `before` on backwards."""
+    where = Where("merchant_id = {}", merchant_id)
+    where.add("network = {}", network)
+    where.add("address_id < {}", before)
+    at_most = where.place(limit)
+    rows = await tx.fetch(
+        f"""
+        select * from settlement_addresses where ended_at is null and {where}
+        order by address_id desc limit {at_most}
+        """,  # noqa: S608 - constants
+        *where.values,
+    )
+    return [_address(row) for row in rows]
 
 
 async def end(tx: Tx, merchant_id: MerchantId, network: str, label: str, now: datetime) -> bool:

@@ -1,8 +1,9 @@
 """Add a rule under all four checks, remove it at once."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from bitlinkpay.authorizations.model import Action, Shown
+from bitlinkpay.authorizations.model import Action, AnswerSpent, Shown
 from bitlinkpay.authorizations.service import Checks
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.clock import Clock
@@ -30,7 +31,9 @@ class Rules:
         self._clock = clock
 
     async def add(self, merchant: Merchant, asset: Asset, terms: Terms, shown: Shown) -> Rule:
-        """Put a rule into force.
+        """Put a rule into force, or return the one in force that settles the same by the same terms.
+
+        Such a repeat asks for no proof, so that a lost answer may be asked for once more.
 
         Raises:
             Invalid: it could never settle anything, or its time zone is unknown.
@@ -39,7 +42,14 @@ class Rules:
         """
         check_rule(asset, terms)
         action = action_of(merchant, asset, terms)
-        given = await self._checks.authorize(merchant, action, shown)
+        if standing := await self._look_up(merchant, asset, terms):
+            return standing
+        try:
+            given = await self._checks.authorize(merchant, action, shown)
+        except AnswerSpent:
+            if standing := await self._look_up(merchant, asset, terms):  # by this very request, sent twice
+                return standing
+            raise
         now = self._clock.now()
         rule = Rule(
             rule_id=new_uuid7(),
@@ -54,13 +64,20 @@ class Rules:
         async def work(tx: Tx) -> Rule:
             await self._checks.use(tx, given.authorization_id, action)
             await store.lock_merchant(tx, merchant.merchant_id)
-            if len(await store.list_of_merchant(tx, merchant.merchant_id)) >= MOST_RULES:
+            in_force = await store.list_of_merchant(tx, merchant.merchant_id)
+            if twin := _twin(in_force, asset, terms):
+                return twin
+            if len(in_force) >= MOST_RULES:
                 raise TooManyRules
             await store.insert(tx, rule)
             await events.tell_rule(tx, rule, "added", now)
             return rule
 
         return await self._database.unit(work, resolve=lambda tx: store.find(tx, rule.rule_id))
+
+    async def _look_up(self, merchant: Merchant, asset: Asset, terms: Terms) -> Rule | None:
+        async with self._database.reader() as tx:
+            return _twin(await store.list_of_merchant(tx, merchant.merchant_id), asset, terms)
 
     async def remove(self, tx: Tx, merchant_id: MerchantId, rule_id: UUID) -> None:
         """Take a rule out of force at once; runs that it triggered and nobody carried out are skipped.
@@ -74,3 +91,7 @@ class Rules:
         rule = await store.find(tx, rule_id)
         assert rule is not None
         await events.tell_rule(tx, rule, "removed", now)
+
+
+def _twin(rules: Sequence[Rule], asset: Asset, terms: Terms) -> Rule | None:
+    return next((rule for rule in rules if (rule.asset, rule.terms) == (asset.id, terms)), None)
