@@ -20,11 +20,14 @@ from bitlinkpay.core.ids import new_uuid7, show_id
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.api_keys.model import Scope
 from bitlinkpay.merchants.api_keys.signing import hmac_signer, is_hmac, read_signature
+from bitlinkpay.payins.model import Label
 from bitlinkpay.settlements.rules.schedule import Cadence
 from bitlinkpay.signer.keys import derive_keyring
 from bitlinkpay.web.api.build import operations_of
 from bitlinkpay.web.api.home_shapes import (
     AddRule,
+    BindAddress,
+    HomeAddressQuery,
     Proof,
     QuoteSettlement,
     RequestSettlement,
@@ -32,6 +35,7 @@ from bitlinkpay.web.api.home_shapes import (
     SettlementQuery,
     StatementQuery,
 )
+from bitlinkpay.web.api.odd_shapes import ConfirmRefund, RefundUnassigned, UnassignedQuery
 from bitlinkpay.web.api.shapes import (
     CallbackQuery,
     CreateOrder,
@@ -45,18 +49,48 @@ from bitlinkpay.web.api.shapes import (
     QuoteFees,
     ValidateAddress,
 )
+from bitlinkpay.web.api.shop_shapes import PickAsset, QuoteOrder
 
 listener = test_rest.echo
 """A fixture: a server that answers as it is told."""
 
-USDT, DAY = "usdt-tron", date(2026, 1, 31)
+USDT, DAY, MIDNIGHT = "usdt-tron", date(2026, 1, 31), datetime(2026, 1, 31, tzinfo=UTC)
 ORDER = CreateOrder(source_id="A-1", asset=USDT, fiat_amount="72")
 PAYOUT = CreatePayout(source_id="W-1", asset=USDT, address=TARGET, amount="20")
 PROOF = Proof(device="d", password="p", code="1")
 
 Ask = Callable[[RestClient], Coroutine[object, object, object]]
 
+HOME = BindAddress(network="tron", address=TARGET, proof=PROOF)
+REFUND = RefundUnassigned(address=TARGET)
+
 CALLS: Mapping[str, tuple[str, str, Ask]] = {
+    "getMerchant": ("GET", "/v1/merchant", lambda c: c.merchant()),
+    "listAssets": ("GET", "/v1/assets", lambda c: c.assets()),
+    "quoteOrder": ("POST", "/v1/orders/quote", lambda c: c.quote_order(QuoteOrder(asset=USDT, fiat_amount="72"))),
+    "pickAsset": ("POST", "/v1/orders/pay_1/pick", lambda c: c.pick_asset("pay_1", PickAsset(asset=USDT))),
+    "listUnassigned": (
+        "GET",
+        "/v1/unassigned?limit=50&since=2026-01-31T00%3A00%3A00Z&state=quarantined&label=late",
+        lambda c: c.list_unassigned(UnassignedQuery(state="quarantined", label=Label.LATE, since=MIDNIGHT)),
+    ),
+    "getUnassigned": ("GET", "/v1/unassigned/dep_1", lambda c: c.unassigned("dep_1")),
+    "acceptUnassigned": ("POST", "/v1/unassigned/dep_1/accept", lambda c: c.accept_unassigned("dep_1")),
+    "creditUnassigned": ("POST", "/v1/unassigned/dep_1/credit", lambda c: c.credit_unassigned("dep_1")),
+    "refundUnassigned": ("POST", "/v1/unassigned/dep_1/refund", lambda c: c.refund_unassigned("dep_1", REFUND)),
+    "quoteRefund": ("POST", "/v1/unassigned/dep_1/refund/quote", lambda c: c.quote_refund("dep_1", REFUND)),
+    "confirmRefund": (
+        "POST",
+        "/v1/payouts/out_1/confirm",
+        lambda c: c.confirm_refund("out_1", ConfirmRefund(address=TARGET)),
+    ),
+    "bindAddress": ("POST", "/v1/settlement-addresses", lambda c: c.bind_address(HOME)),
+    "listAddresses": (
+        "GET",
+        "/v1/settlement-addresses?limit=50&network=tron",
+        lambda c: c.list_addresses(HomeAddressQuery(network="tron")),
+    ),
+    "removeAddress": ("POST", "/v1/settlement-addresses/adr_1/remove", lambda c: c.remove_address("adr_1")),
     "createOrder": ("POST", "/v1/orders", lambda c: c.create_order(ORDER)),
     "createPreOrder": (
         "POST",
@@ -186,6 +220,12 @@ REPEATED: Mapping[str, Ask] = {
         CreatePreOrder(source_id="P-1", coin="USDT", fiat_amount="72"), idempotency_key="k"
     ),
     "/v1/orders/x/cancel": lambda c: c.cancel_order("x", idempotency_key="k"),
+    "/v1/orders/x/pick": lambda c: c.pick_asset("x", PickAsset(asset=USDT), idempotency_key="k"),
+    "/v1/unassigned/x/accept": lambda c: c.accept_unassigned("x", idempotency_key="k"),
+    "/v1/unassigned/x/credit": lambda c: c.credit_unassigned("x", idempotency_key="k"),
+    "/v1/unassigned/x/refund": lambda c: c.refund_unassigned("x", REFUND, idempotency_key="k"),
+    "/v1/payouts/x/confirm": lambda c: c.confirm_refund("x", ConfirmRefund(address=TARGET), idempotency_key="k"),
+    "/v1/settlement-addresses/x/remove": lambda c: c.remove_address("x", idempotency_key="k"),
     "/v1/payouts": lambda c: c.create_payout(PAYOUT, idempotency_key="k"),
     "/v1/payouts/batch": lambda c: c.create_payouts(CreatePayoutBatch(payouts=[PAYOUT]), idempotency_key="k"),
     "/v1/payouts/x/cancel": lambda c: c.cancel_payout("x", idempotency_key="k"),
@@ -238,6 +278,14 @@ async def test_an_odd_id_reads_as_missing_and_leads_nowhere_else(client: RestCli
         client.cancel_settlement(odd),
         client.remove_settlement_rule(odd),
         client.resend_callback(odd),
+        client.pick_asset(odd, PickAsset(asset=USDT)),
+        client.unassigned(odd),
+        client.accept_unassigned(odd),
+        client.credit_unassigned(odd),
+        client.refund_unassigned(odd, REFUND),
+        client.quote_refund(odd, REFUND),
+        client.confirm_refund(odd, ConfirmRefund(address=TARGET)),
+        client.remove_address(odd),
     ):
         refused = await refusal(call)
         assert refused.status == 404, refused

@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 API = (ROOT / "docs" / "api.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+FILTERS = "query `+` is written `%2B`."
 SOURCE = [path.read_text() for path in (ROOT / "src").rglob("*.py")]
 
 IDS = {path: str(path.relative_to(ROOT)) for path in DOCUMENTS}
@@ -332,6 +333,21 @@ def test_the_rest_operations_are_those_of_the_document() -> None:
         for row in rows(API, after="### REST operations")
     }
     assert table == made
+
+
+def test_the_filters_are_those_of_the_document() -> None:
+    """All but where a page begins, how long it is, and the two ends of a time, which stand in a column of their own."""
+    document = msgspec.json.decode((ROOT / "docs" / "openapi.json").read_bytes())
+    table = {row[0]: (set(words_of(row[1])) - {"available", "debt"}, bool(row[2])) for row in rows(API, after=FILTERS)}
+    for name, (filters, is_timed) in table.items():
+        asked = {one["name"] for one in document["paths"][f"/v1/{name}"]["get"]["parameters"] if one["in"] == "query"}
+        assert asked - {"limit", "cursor"} == filters | ({"since", "until"} if is_timed else set()), name
+    paged = {
+        path.removeprefix("/v1/")
+        for path, methods in document["paths"].items()
+        if {"limit", "cursor"} <= {one["name"] for one in methods.get("get", {}).get("parameters", [])}
+    }
+    assert paged == table.keys() | {"events"}
 
 
 def test_the_signatures_of_the_worked_example_compute() -> None:

@@ -20,6 +20,7 @@ from bitlinkpay.settlements.model import Ask, Listed, Settlement, SettlementId
 from bitlinkpay.settlements.rules.model import Rule, Terms
 from bitlinkpay.settlements.rules.service import Rules
 from bitlinkpay.settlements.service import Settlements
+from bitlinkpay.settlements.store import SettlementFilter
 
 USDT = "usdt-tron"
 HOME = STRANGERS[REGISTRY.networks["tron"].family]
@@ -126,7 +127,7 @@ class Office:
         """Return the merchant's settlements, the oldest first."""
         async with self.world.database.reader() as tx:
             found = await self.settlements.list_page(
-                tx, self.world.merchant.merchant_id, rule_id=rule.rule_id if rule else None
+                tx, self.world.merchant.merchant_id, which=SettlementFilter(rule_id=rule.rule_id if rule else None)
             )
         return list(reversed(found))
 

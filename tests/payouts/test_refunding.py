@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from tests.payouts.till import ASSET, UNIT, Till
 from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.errors import Invalid, NotFound, Problem
-from bitlinkpay.core.ids import show_id
+from bitlinkpay.core.ids import MerchantId, new_uuid7, show_id
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.changes import store as changes
@@ -25,8 +26,10 @@ from bitlinkpay.payouts.model import (
     AddressUnconfirmed,
     AmountRefused,
     Charge,
+    NothingToConfirm,
     Payout,
     PayoutExistsDifferent,
+    PayoutNotFound,
     PayoutsStopped,
     PayoutState,
     PayoutTooLate,
@@ -286,6 +289,87 @@ async def test_PAY_43_a_merchants_word_that_comes_while_our_people_decide_is_too
     with pytest.raises(PayoutTooLate):
         await own
     assert (await till.queued(payout.payout_id))[0][1] == "held"
+
+
+@pytest.mark.parametrize("state", list(PayoutState))
+async def test_a_merchants_word_lets_a_refund_go_from_its_review_only(till: Till, state: PayoutState) -> None:
+    payout = await refund(till, await odd(till), maker="operator")
+    await till.put(payout, state)
+    payouts, address = till.payouts(), STRANGERS["tron"]
+
+    async def confirm_own(tx: Tx) -> Payout:
+        return await payouts.confirm_own(tx, till.merchant, payout.payout_id, address)
+
+    if state is PayoutState.IN_REVIEW:
+        assert (await till.database.unit(confirm_own)).state == "approved"
+        return
+    before = await till.everything()
+    with pytest.raises(NothingToConfirm, match=f"this refund is {state} and waits for no confirmation"):
+        await till.database.unit(confirm_own)
+    assert await till.everything() == before
+
+
+async def test_a_merchants_word_is_heard_about_its_own_refunds_only(till: Till) -> None:
+    payout = await refund(till, await odd(till), maker="operator")
+    await till.terms(review_above_units=0)
+    mine = await till.ask("w-1", "1")
+    stranger = replace(till.merchant, merchant_id=MerchantId(new_uuid7()))
+    payouts, address = till.payouts(), STRANGERS["tron"]
+    before = await till.everything()
+    refusals: list[tuple[Callable[[Tx], Awaitable[Payout]], type[Problem]]] = [
+        (lambda tx: payouts.confirm_own(tx, stranger, payout.payout_id, address), PayoutNotFound),
+        (lambda tx: payouts.confirm_own(tx, till.merchant, new_uuid7(), address), PayoutNotFound),
+        (lambda tx: payouts.confirm_own(tx, till.merchant, mine.payout_id, address), NothingToConfirm),
+        (lambda tx: payouts.confirm_own(tx, till.merchant, payout.payout_id, OTHER), AddressRefused),
+        (lambda tx: payouts.confirm_own(tx, till.merchant, payout.payout_id, "nobody"), Invalid),
+    ]
+    for work, problem in refusals:
+        with pytest.raises(problem):
+            await till.database.unit(work)
+        assert await till.everything() == before
+    confirm_own = lambda tx: payouts.confirm_own(tx, till.merchant, payout.payout_id, address)  # noqa: E731
+    assert await till.crash_at_each_statement(confirm_own) >= 5
+    assert await till.queued(payout.payout_id) == [("refund", "queued", "")]
+
+
+@pytest.mark.parametrize(
+    ("units", "terms", "left", "fee"),
+    [
+        (ODD, {}, ODD - FEE, 0),
+        (ODD, {"fee_ppm": 1_500, "fee_flat_units": 7}, ODD - 60_007 - FEE, 60_007),
+        (FEE + 10_000, {}, 10_000, 0),
+    ],
+)
+async def test_an_estimate_is_what_the_refund_then_comes_to_and_reserves_nothing(
+    till: Till, units: int, terms: dict[str, int], left: int, fee: int
+) -> None:
+    await till.terms(**terms)
+    of = await odd(till, units)
+    drafted, refunds = await draft(till, of), till.payouts().refunds
+    before = await till.everything()
+    told = await till.database.unit(lambda tx: refunds.estimate(tx, drafted, of))
+    assert told == (left, Charge(fee, FEE, 9_000_000))
+    assert await till.everything() == before
+    payout = await refund(till, of)
+    assert (payout.units, payout.charge) == told
+
+
+async def test_an_estimate_is_refused_for_what_the_refund_would_be(till: Till) -> None:
+    little, usual = await odd(till, FEE), await odd(till, number=2)
+    refunds = till.payouts().refunds
+    for of, target, problem in (
+        (little, "", AmountRefused),
+        (usual, "nobody", AddressRefused),
+        (usual, "T9yD14Nj9j7xAB4dbGeiX9h8unkKHxuWwb", AddressRefused),
+    ):
+        drafted = await draft(till, of, target)
+        with pytest.raises(problem):
+            await till.database.unit(lambda tx, d=drafted, o=of: refunds.estimate(tx, d, o))
+    async with till.database.transaction() as tx:
+        await stops.add(tx, Stop(Scope.ALL, "", "trouble", till.clock.now()))
+    drafted = await draft(till, usual)
+    with pytest.raises(PayoutsStopped):
+        await till.database.unit(lambda tx: refunds.estimate(tx, drafted, usual))
 
 
 # --- what speaks against it

@@ -21,6 +21,7 @@ from bitlinkpay.deposits.changes import store as changes
 from bitlinkpay.deposits.model import Deposit, DepositChange, DepositEvent, DepositState
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.model import ENDED, Charge, Payout, PayoutEvent, PayoutKind, PayoutState, Terms
+from bitlinkpay.payouts.pages import store as pages
 from bitlinkpay.payouts.store import PayoutChange
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
@@ -236,9 +237,7 @@ async def test_PAY_43_whoever_asked_is_refused_as_the_one_who_lets_go(
         async with database.transaction() as tx:
             await store.note_checker(tx, mine.payout_id, "operator")
     async with database.reader() as tx:
-        found = {
-            one.payout_id: one.checker for one in await store.list_of_merchant(tx, merchant_id, before=None, limit=9)
-        }
+        found = {one.payout_id: one.checker for one in await pages.list_newest(tx, merchant_id, before=None, limit=9)}
     assert found == {mine.payout_id: "another", merchants_own.payout_id: "operator"}
 
 
@@ -266,10 +265,10 @@ async def test_a_merchants_payouts_are_paged_newest_first_without_gap_or_repeat(
     seen: list[Payout] = []
     async with database.reader() as tx:
         before: UUID | None = None
-        while page := await store.list_of_merchant(tx, merchant_id, before=before, limit=4):
+        while page := await pages.list_newest(tx, merchant_id, before=before, limit=4):
             seen += page
             before = page[-1].payout_id
-        assert await store.list_of_merchant(tx, other, before=mine[0].payout_id, limit=4) == []
+        assert await pages.list_newest(tx, other, before=mine[0].payout_id, limit=4) == []
     assert seen == mine[::-1]
 
 

@@ -26,7 +26,7 @@ from bitlinkpay.settlements.model import Cause, Settlement, SettlementEvent, Set
 from bitlinkpay.settlements.rules import store as rules
 from bitlinkpay.settlements.rules.model import Rule, Terms
 from bitlinkpay.settlements.rules.schedule import Cadence, Schedule
-from bitlinkpay.settlements.store import Change
+from bitlinkpay.settlements.store import Change, SettlementFilter
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WEEKLY = Terms(schedule=Schedule(Cadence.WEEKLY, time(23, 59), "Asia/Shanghai", 7), reserve_units=10**30)
@@ -267,8 +267,8 @@ async def test_pages_go_backwards_through_one_merchants_runs(database: Database,
     merchant_id = one.merchant_id
 
     async def page(tx: Tx, *, owner: Rule | None = None, before: UUID | None = None, limit: int = 10) -> list[str]:
-        rule_id = owner.rule_id if owner else None
-        found = await store.list_of_merchant(tx, merchant_id, rule_id=rule_id, before=before, limit=limit)
+        which = SettlementFilter(rule_id=owner.rule_id if owner else None)
+        found = await store.list_of_merchant(tx, merchant_id, before=before, limit=limit, which=which)
         assert all(listed.outcome is None for listed in found)
         return [listed.settlement.trigger for listed in found]
 
@@ -278,7 +278,7 @@ async def test_pages_go_backwards_through_one_merchants_runs(database: Database,
         assert await page(tx, before=runs[3].settlement_id, limit=2) == ["2", "1"]
         assert await page(tx, owner=one) == ["3", "2", "0"]
         assert await page(tx, owner=one, before=runs[2].settlement_id) == ["0"]
-        assert await store.list_of_merchant(tx, MerchantId(new_uuid7()), rule_id=None, before=None, limit=10) == []
+        assert await store.list_of_merchant(tx, MerchantId(new_uuid7()), before=None, limit=10) == []
         assert await store.find_listed(tx, MerchantId(new_uuid7()), runs[0].settlement_id) is None
         assert (await store.find_listed(tx, None, runs[0].settlement_id)).settlement == runs[0]  # type: ignore[union-attr]
 

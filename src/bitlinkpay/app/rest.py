@@ -30,6 +30,7 @@ async def build_rest(platform: Platform, payouts: Payouts) -> ApiApp:
         payouts=payouts,
         settlements=settling.settlements,
         rules=settling.rules,
+        homes=settling.homes,
         mode=platform.settings.mode,
         urls=platform.urls,
         order_url=platform.settings.order_url,

@@ -21,6 +21,7 @@ from bitlinkpay.payouts import store
 from bitlinkpay.payouts.batch_file import parse_batch
 from bitlinkpay.payouts.batches import Batches, result_file, result_rows
 from bitlinkpay.payouts.model import Payout, PayoutNotFound
+from bitlinkpay.payouts.pages import store as pages
 from bitlinkpay.payouts.service import waits
 from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
@@ -87,7 +88,7 @@ async def _list(platform: Platform, merchant: str | None) -> list[dict[str, obje
             found = await store.list_in_review(tx, _LIMIT)
         else:
             owner = await find_merchant(tx, merchant)
-            found = await store.list_of_merchant(tx, owner.merchant_id, before=None, limit=_LIMIT)
+            found = await pages.list_newest(tx, owner.merchant_id, before=None, limit=_LIMIT)
     return await _rows(platform, found)
 
 

@@ -23,6 +23,7 @@ from bitlinkpay.settings import Settings
 from bitlinkpay.settlements import store
 from bitlinkpay.settlements.model import Ask, Listed, SettlementId, SettlementNotFound
 from bitlinkpay.settlements.service import LARGEST_PAGE, Settlements
+from bitlinkpay.settlements.store import SettlementFilter
 
 Action = Callable[[Platform, argparse.Namespace], Coroutine[object, object, object]]
 
@@ -124,7 +125,8 @@ async def _list(platform: Platform, given: argparse.Namespace) -> object:
 
 async def _of_merchant(tx: Tx, merchant: str, rule_id: UUID | None) -> list[Listed]:
     owner = await find_merchant(tx, merchant)
-    return await store.list_of_merchant(tx, owner.merchant_id, rule_id=rule_id, before=None, limit=LARGEST_PAGE)
+    which = SettlementFilter(rule_id=rule_id)
+    return await store.list_of_merchant(tx, owner.merchant_id, before=None, limit=LARGEST_PAGE, which=which)
 
 
 async def _runs(platform: Platform, given: argparse.Namespace) -> object:

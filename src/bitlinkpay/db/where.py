@@ -10,8 +10,8 @@ from uuid import UUID
 
 from bitlinkpay.core.ids import first_uuid7
 
-_APART: Final = timedelta(hours=1)
-"""How far the clocks of two hosts may be apart here: far beyond what lets a host take traffic (THREATS, API-46)."""
+_APART: Final = timedelta(minutes=15)
+"""How far the clocks of two hosts may be apart here: more than takes a host out of service (THREATS, API-46)."""
 
 
 @dataclass(frozen=True, slots=True)

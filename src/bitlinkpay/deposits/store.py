@@ -52,7 +52,8 @@ FINAL: Final = """
 """
 
 
-def _deposit(row: Row) -> Deposit:
+def deposit_of(row: Row) -> Deposit:
+    """Return a deposit from its row."""
     return Deposit(
         deposit_id=DepositId(row["deposit_id"]),
         network=row["network"],
@@ -138,13 +139,13 @@ async def list_final(tx: Tx, network: str, *, after: Deposit | None, limit: int)
         after.deposit_id if after else UUID(int=0),
         limit,
     )
-    return [_deposit(row) for row in rows]
+    return [deposit_of(row) for row in rows]
 
 
 async def lock(tx: Tx, deposit_ids: Sequence[DepositId]) -> list[Deposit]:
     """Lock deposits in chain order (height, then order of sighting)."""
     query = "select * from deposits where deposit_id = any($1::uuid[]) order by height, deposit_id for update"
-    return [_deposit(row) for row in await tx.fetch(query, deposit_ids)]
+    return [deposit_of(row) for row in await tx.fetch(query, deposit_ids)]
 
 
 async def payins_above(tx: Tx, network: str, height: int) -> list[PayinId]:
@@ -172,13 +173,13 @@ async def lock_above(tx: Tx, network: str, height: int) -> list[Deposit]:
         network,
         height,
     )
-    return [_deposit(row) for row in rows]
+    return [deposit_of(row) for row in rows]
 
 
 async def list_of_payins(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
     """Return every deposit of these orders, in chain order."""
     query = "select * from deposits where payin_id = any($1::uuid[]) order by height, deposit_id"
-    return [_deposit(row) for row in await tx.fetch(query, payin_ids)]
+    return [deposit_of(row) for row in await tx.fetch(query, payin_ids)]
 
 
 async def list_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
@@ -192,7 +193,7 @@ async def list_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> list[Deposit]:
         """,
         payin_ids,
     )
-    return [_deposit(row) for row in rows]
+    return [deposit_of(row) for row in rows]
 
 
 async def sum_parts(tx: Tx, payin_ids: Sequence[PayinId]) -> dict[tuple[PayinId, str], int]:
@@ -248,13 +249,13 @@ async def list_put_aside(tx: Tx, merchant_id: MerchantId | None, limit: int) -> 
         merchant_id,
         limit,
     )
-    return [_deposit(row) for row in rows]
+    return [deposit_of(row) for row in rows]
 
 
 async def find(tx: Tx, deposit_id: DepositId) -> Deposit | None:
     """Return one deposit."""
     row = await tx.fetchrow("select * from deposits where deposit_id = $1", deposit_id)
-    return _deposit(row) if row else None
+    return deposit_of(row) if row else None
 
 
 async def units_above(tx: Tx, asset: Asset, targets: Sequence[str], height: int) -> dict[str, int]:

@@ -91,18 +91,26 @@ class Payins:
         except Problem as problem:
             return Repeat(new.merchant.merchant_id, new.source_id, digest, problem)
 
-    async def _draft(self, new: NewOrder, digest: bytes) -> Draft:
+    async def quote(self, new: NewOrder) -> Price:
+        """Say what an order would ask for now; it takes no address, and nothing is stored.
+
+        Raises:
+            AssetNotOffered, AssetHeld, AmountOutOfRange, PriceDisagrees: as when it is asked for.
+            Problem: no quote.
+        """
         asset = await self._open_to(new.merchant, new.asset)
-        symbol = parse_symbol(new.symbol, asset.symbol)
-        asked = await price(
+        return await price(
             asset,
-            symbol=symbol,
+            symbol=parse_symbol(new.symbol, asset.symbol),
             fiat_amount=new.fiat_amount,
             exchange_rate=new.exchange_rate,
             amount=new.amount,
             fee_ppm=new.merchant.fee_ppm,
             market=self._market,
         )
+
+    async def _draft(self, new: NewOrder, digest: bytes) -> Draft:
+        asset, asked = new.asset, await self.quote(new)
         allotted = await self._allocator.take(self._registry.networks[asset.network])
         payin = self._opened(new, asset.symbol, digest, asset=asset.id, price=asked, allotted=allotted)
         return Draft(payin, asset.network, allotted)
@@ -155,6 +163,10 @@ class Payins:
             created_at=now,
             expires_at=now + merchant.order_life,
         )
+
+    async def list_held(self) -> Mapping[str, str]:
+        """Return why assets are on hold, by asset id: no new order may ask for them."""
+        return await self._holds()
 
     def options(self, merchant: Merchant, coin: str) -> tuple[Asset, ...]:
         """Return the assets that a payer of this merchant may pick for a coin."""

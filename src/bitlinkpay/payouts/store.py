@@ -46,7 +46,8 @@ class PayoutChange:
     cause: str = ""
 
 
-def _payout(row: Row) -> Payout:
+def payout_of(row: Row) -> Payout:
+    """Return a payout from its row."""
     return Payout(
         payout_id=PayoutId(row["payout_id"]),
         merchant_id=MerchantId(row["merchant_id"]),
@@ -125,13 +126,13 @@ async def find_by_source(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, sour
         kind.value,
         source_id,
     )
-    return _payout(row) if row else None
+    return payout_of(row) if row else None
 
 
 async def find(tx: Tx, payout_id: UUID) -> Payout | None:
     """Return one payout (operator's view)."""
     row = await tx.fetchrow("select * from payouts where payout_id = $1", payout_id)
-    return _payout(row) if row else None
+    return payout_of(row) if row else None
 
 
 async def lock(tx: Tx, payout_ids: Sequence[UUID]) -> dict[PayoutId, Payout]:
@@ -139,27 +140,13 @@ async def lock(tx: Tx, payout_ids: Sequence[UUID]) -> dict[PayoutId, Payout]:
     rows = await tx.fetch(
         "select * from payouts where payout_id = any($1::uuid[]) order by payout_id for update", list(payout_ids)
     )
-    return {payout.payout_id: payout for payout in map(_payout, rows)}
+    return {payout.payout_id: payout for payout in map(payout_of, rows)}
 
 
 async def list_in_review(tx: Tx, limit: int) -> list[Payout]:
     """Return what waits for a person, the oldest first."""
     rows = await tx.fetch("select * from payouts where state = 'in_review' order by created_at limit $1", limit)
-    return [_payout(row) for row in rows]
-
-
-async def list_of_merchant(tx: Tx, merchant_id: MerchantId, *, before: UUID | None, limit: int) -> list[Payout]:
-    """Return a merchant's payouts, the newest first, from `before` on backwards."""
-    rows = await tx.fetch(
-        """
-        select * from payouts where merchant_id = $1 and ($2::uuid is null or payout_id < $2)
-        order by payout_id desc limit $3
-        """,
-        merchant_id,
-        before,
-        limit,
-    )
-    return [_payout(row) for row in rows]
+    return [payout_of(row) for row in rows]
 
 
 async def list_refunds(tx: Tx, merchant_id: MerchantId, deposit_id: DepositId) -> list[Payout]:
@@ -169,7 +156,7 @@ async def list_refunds(tx: Tx, merchant_id: MerchantId, deposit_id: DepositId) -
         merchant_id,
         deposit_id,
     )
-    return [_payout(row) for row in rows]
+    return [payout_of(row) for row in rows]
 
 
 async def note_checker(tx: Tx, payout_id: PayoutId, checker: str) -> None:
@@ -227,8 +214,10 @@ async def find_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
         PayoutKind.PAYOUT.value if kind is PayoutKind.REFUND else kind.value,
         asset,
     )
-    if row is None:
-        return Terms()
+    return _terms(row) if row else Terms()
+
+
+def _terms(row: Row) -> Terms:
     return Terms(
         fee_ppm=row["fee_ppm"],
         fee_flat_units=int(row["fee_flat_units"]),
@@ -237,6 +226,12 @@ async def find_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind, asset: s
         review_above_units=_limit(row["review_above_units"]),
         fresh_max_units=_limit(row["fresh_max_units"]),
     )
+
+
+async def list_terms(tx: Tx, merchant_id: MerchantId, kind: PayoutKind) -> dict[str, Terms]:
+    """Return a merchant's terms by asset; "" is for all assets without a row of their own."""
+    rows = await tx.fetch("select * from payout_terms where merchant_id = $1 and kind = $2", merchant_id, kind.value)
+    return {row["asset"]: _terms(row) for row in rows}
 
 
 def _limit(value: Decimal | None) -> int | None:

@@ -44,6 +44,7 @@ from bitlinkpay.settlements.model import (
     SettlementNotFound,
     SettlementState,
 )
+from bitlinkpay.settlements.store import ALL_SETTLEMENTS, SettlementFilter
 
 LARGEST_PAGE: Final = 200
 _ALL: Final = "all"
@@ -154,14 +155,12 @@ class Settlements:
         tx: Tx,
         merchant_id: MerchantId,
         *,
-        rule_id: UUID | None = None,
         before: UUID | None = None,
         limit: int = LARGEST_PAGE,
+        which: SettlementFilter = ALL_SETTLEMENTS,
     ) -> Sequence[Listed]:
-        """Return a merchant's settlements, or the runs of one rule, the newest first, at most 200."""
-        return await store.list_of_merchant(
-            tx, merchant_id, rule_id=rule_id, before=before, limit=min(limit, LARGEST_PAGE)
-        )
+        """Return a merchant's settlements, the newest first, at most 200."""
+        return await store.list_of_merchant(tx, merchant_id, before=before, limit=min(limit, LARGEST_PAGE), which=which)
 
     async def approve(self, tx: Tx, settlement_id: SettlementId, *, by: str) -> Listed:
         """Let a settlement go that waited for a person.

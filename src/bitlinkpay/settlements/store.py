@@ -8,6 +8,7 @@ from uuid import UUID
 
 from bitlinkpay.core.ids import MerchantId, PayoutId
 from bitlinkpay.db.driver import Row, Tx
+from bitlinkpay.db.where import EVER, Span, Where
 from bitlinkpay.payouts.model import PayoutState
 from bitlinkpay.settlements.model import (
     Cause,
@@ -167,6 +168,22 @@ async def find(tx: Tx, settlement_id: SettlementId) -> Settlement | None:
     return _settlement(row) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class SettlementFilter:
+    """Which settlements are listed; None for all. `state` is that of the payout, before and without one its own."""
+
+    rule_id: UUID | None = None
+    state: str | None = None
+    asset: str | None = None
+    span: Span = EVER
+
+
+ALL_SETTLEMENTS: Final = SettlementFilter()
+_BEFORE: Final = """
+    (s.created_at, s.settlement_id)
+        < (select l.created_at, l.settlement_id from settlements l where l.settlement_id = {} and l.merchant_id = $1)
+"""
+
 _LISTED: Final = """
     select s.*, p.state as p_state, p.target as p_target, p.tag as p_tag, p.units as p_units, p.fee_units as p_fee,
         p.network_fee_units as p_network_fee, p.txid as p_txid, p.reason as p_reason, p.ended_at as p_ended_at
@@ -200,19 +217,21 @@ async def find_listed(tx: Tx, merchant_id: MerchantId | None, settlement_id: Set
 
 
 async def list_of_merchant(
-    tx: Tx, merchant_id: MerchantId, *, rule_id: UUID | None, before: UUID | None, limit: int
+    tx: Tx, merchant_id: MerchantId, *, before: UUID | None, limit: int, which: SettlementFilter = ALL_SETTLEMENTS
 ) -> list[Listed]:
-    """Return a merchant's settlements, or one rule's runs, the newest first, from `before` on backwards."""
+    """Return a merchant's settlements, the newest first, from `before` on backwards.
+
+    They are in the order of their times: who settles by hand makes the id, and need not make it by the clock.
+    """
+    where = Where("s.merchant_id = {}", merchant_id)
+    where.add("s.rule_id = {}", which.rule_id)
+    where.add("coalesce(p.state, s.state) = {}", which.state)
+    where.add("s.asset = {}", which.asset)
+    where.add_span("s.created_at", which.span)
+    where.add(_BEFORE, before)
+    at_most = where.place(limit)
     rows = await tx.fetch(
-        _LISTED
-        + """
-        where s.merchant_id = $1 and ($2::uuid is null or s.rule_id = $2) and ($3::uuid is null or s.settlement_id < $3)
-        order by s.settlement_id desc limit $4
-        """,
-        merchant_id,
-        rule_id,
-        before,
-        limit,
+        f"{_LISTED} where {where} order by s.created_at desc, s.settlement_id desc limit {at_most}", *where.values
     )
     return [_listed(row) for row in rows]
 

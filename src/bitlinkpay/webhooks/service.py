@@ -119,11 +119,20 @@ async def list_deliveries(
     tx: Tx,
     *,
     merchant_id: MerchantId | None = None,
+    subject_id: UUID | None = None,
     state: DeliveryState | None = None,
     before: int | None = None,
     limit: int = 50,
 ) -> list[Delivery]:
-    """Return a page of deliveries, newest first; `before` is the `sequence` of the last one seen."""
-    return await store.list_latest(
-        tx, merchant_id=merchant_id, state=state, before=before, limit=max(1, min(limit, _PAGE_MAX))
-    )
+    """Return a page of deliveries, newest first, of all merchants where none is named.
+
+    Args:
+        tx: the open transaction.
+        merchant_id: whose.
+        subject_id: the order or payout that they tell of.
+        state: where they stand.
+        before: the `sequence` of the last one seen.
+        limit: how many, at most 200.
+    """
+    which = store.DeliveryFilter(merchant_id, subject_id, state)
+    return await store.list_latest(tx, before=before, limit=max(1, min(limit, _PAGE_MAX)), which=which)

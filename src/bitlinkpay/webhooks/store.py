@@ -1,6 +1,7 @@
 """Every SQL statement about deliveries."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from bitlinkpay.core.ids import DeliveryId, MerchantId
 from bitlinkpay.db.driver import Row
 from bitlinkpay.db.pool import Tx
+from bitlinkpay.db.where import Where
 from bitlinkpay.webhooks.model import Attempt, Claimed, Delivery, DeliveryState, NewDelivery, Outcome, Result
 from bitlinkpay.webhooks.urls import endpoint_of
 
@@ -15,6 +17,7 @@ CHANNEL: Final = "deliveries"
 BODY_KEPT_MAX: Final = 4_096
 _HEADERS_KEPT_MAX: Final = 32
 _HEADER_KEPT_MAX: Final = 500
+_PAST_THE_LAST: Final = 2**63 - 1
 
 
 async def insert(tx: Tx, deliveries: Sequence[NewDelivery]) -> None:
@@ -250,21 +253,25 @@ async def list_of_subject(tx: Tx, merchant_id: MerchantId, subject_id: UUID) -> 
     return [_delivery(row) for row in rows]
 
 
-async def list_latest(
-    tx: Tx, *, merchant_id: MerchantId | None, state: DeliveryState | None, before: int | None, limit: int
-) -> list[Delivery]:
-    """Return deliveries, newest first, before a sequence number; of all merchants where none is named."""
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries are listed; None for all."""
+
+    merchant_id: MerchantId | None = None
+    subject_id: UUID | None = None
+    state: DeliveryState | None = None
+
+
+async def list_latest(tx: Tx, *, before: int | None, limit: int, which: DeliveryFilter) -> list[Delivery]:
+    """Return deliveries, newest first, before a sequence number."""
+    where = Where("sequence < {}", before if before is not None else _PAST_THE_LAST)
+    where.add("merchant_id = {}", which.merchant_id)
+    where.add("subject_id = {}", which.subject_id)
+    where.add("state = {}", which.state)
+    at_most = where.place(limit)
     rows = await tx.fetch(
-        """
-        select * from deliveries
-        where ($1::uuid is null or merchant_id = $1) and ($2::text is null or state = $2)
-          and ($3::bigint is null or sequence < $3)
-        order by sequence desc limit $4
-        """,
-        merchant_id,
-        state.value if state is not None else None,
-        before,
-        limit,
+        f"select * from deliveries where {where} order by sequence desc limit {at_most}",  # noqa: S608 - constants
+        *where.values,
     )
     return [_delivery(row) for row in rows]
 

@@ -17,6 +17,7 @@ from bitlinkpay.core.errors import Problem, Unavailable
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind, PayoutState
 from bitlinkpay.payouts.owner import PayoutOwner
+from bitlinkpay.payouts.pages import store as pages
 from bitlinkpay.payouts.service import Payouts as Service
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.service import Owner
@@ -223,7 +224,7 @@ class Payouts:
     async def _all(self) -> list[Payout]:
         merchant = self.stage.world.merchant.merchant_id
         async with self.stage.world.database.reader() as tx:
-            return await store.list_of_merchant(tx, merchant, before=None, limit=100)
+            return await pages.list_newest(tx, merchant, before=None, limit=100)
 
     async def _on_chain(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}

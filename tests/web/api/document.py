@@ -14,7 +14,7 @@ TARGET = Path(__file__).resolve().parents[3] / "docs" / "openapi.json"
 def main() -> None:
     clock = ManualClock(datetime.now(UTC))
     nothing = dict.fromkeys(
-        ("database", "registry", "payins", "payouts", "settlements", "rules", "mode", "urls", "order_url")
+        ("database", "registry", "payins", "payouts", "settlements", "rules", "homes", "mode", "urls", "order_url")
     )
     TARGET.write_bytes(encode_document(document_of(operations_of(Services(**nothing, clock=clock, wall=clock)))))
 

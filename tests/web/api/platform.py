@@ -33,6 +33,7 @@ from bitlinkpay.merchants.api_keys.signing import SignText, ed25519_signer, hmac
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import Merchant, MerchantState
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.settlements.addresses.service import Homes
 from bitlinkpay.settlements.rules.service import Rules
 from bitlinkpay.settlements.service import Settlements
 from bitlinkpay.signer.keyring import KeyRing
@@ -99,6 +100,7 @@ class Rest:
                 database=database, registry=registry, payouts=payouts, checks=checks, clock=business
             ),
             rules=Rules(database, checks, business),
+            homes=Homes(database, registry, checks, business),
             mode=mode,
             urls=sandbox_policy(),
             order_url=order_url,

@@ -9,14 +9,18 @@ import msgspec
 import pytest
 from tests.support.server import TestServer
 from tests.support.wire import Fault, Wire, listening
+from tests.web.api.odd import put_aside
 from tests.web.api.platform import Rest
 from tests.web.api.test_orders import order
 from tests.web.api.test_payouts import USDT, payout
+from tests.web.wm.test_withdrawals import TARGET
 
 from bitlinkpay.chains.registry import Registry
+from bitlinkpay.core.ids import show_id
 from bitlinkpay.db.cluster import APP_ROLE
 from bitlinkpay.db.pool import Database
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.web.api.odd_shapes import RefundUnassigned
 from bitlinkpay.web.api.shapes import Request
 
 CASES: list[tuple[str, Request, str]] = [
@@ -41,12 +45,19 @@ async def cut_off(wire: Wire, database_name: str, registry: Registry, ring: KeyR
             await found.close()
 
 
-def at_commit(wire: Wire, fault: Fault):
+ODD_CASES: list[tuple[str, bytes, str]] = [
+    ("accept", b"", "credited"),
+    ("credit", b"", "credited"),
+    ("refund", msgspec.json.encode(RefundUnassigned(address=TARGET)), "refunded"),
+]
+
+
+def at_commit(wire: Wire, fault: Fault, work: bytes = b"cut-at-work"):
     """Cut at the COMMIT of the next transaction that does the work, once."""
     start = len(wire.requests)
 
     def plan(_number: int, request: bytes) -> Fault | None:
-        is_written = any(b"cut-at-work" in earlier for earlier in wire.requests[start:])
+        is_written = any(work in earlier for earlier in wire.requests[start:])
         return fault if is_written and b"COMMIT" in request and not wire.fired else None
 
     return plan
@@ -102,3 +113,31 @@ async def test_a_cancel_that_was_done_at_a_lost_commit_is_never_answered_as_refu
         assert (answer.status, told["type"], told["code"]) == (503, "unavailable", "database.outcome_unknown")
     async with cut_off.database.reader() as tx:
         assert await tx.fetchval(f"select state from {table}") == "cancelled"
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER])
+@pytest.mark.parametrize("case", ODD_CASES, ids=["accept", "credit", "refund"])
+async def test_API_23_a_decision_about_odd_money_whose_answer_was_lost_is_taken_once_and_told_again(
+    cut_off: Rest, wire: Wire, case: tuple[str, bytes, str], fault: Fault
+) -> None:
+    verb, body, after = case
+    signer = await cut_off.signer()
+    async with cut_off.client(signer) as client:
+        made = json.loads((await client.send("POST", "/v1/orders", msgspec.json.encode(order()))).body)
+        odd = await put_aside(cut_off, signer.merchant, order_id=made["id"])
+        target, headers = f"/v1/unassigned/{show_id('dep', odd.deposit_id)}/{verb}", {"idempotency-key": "key-1"}
+        wire.plan = at_commit(wire, fault, b"insert into deposit_events")
+        first = await client.send("POST", target, body, headers=headers)
+        assert wire.fired
+        wire.plan = lambda _number, _request: None
+        again = await client.send("POST", target, body, headers=headers)
+        assert again.status == (201 if verb == "refund" else 200), again.body
+        if first.status != 409:  # the lost connection may still hold the key when the work is looked up
+            assert (first.status, json.loads(first.body)) == (again.status, json.loads(again.body))
+        assert (await client.send("POST", target, body, headers=headers)).body == again.body
+        other = await client.send("POST", target, body, headers={"idempotency-key": "another"})
+        assert other.status == (201 if verb == "refund" else 409)
+    async with cut_off.database.reader() as tx:
+        assert await tx.fetchval("select state from deposits") == after
+        (moved,) = await tx.fetchrow("select count(*) from deposit_events where event in ('credited', 'refunded')")
+    assert (moved, await cut_off.count("payouts")) == (1, 1 if verb == "refund" else 0)

@@ -1,6 +1,8 @@
 """Cursors, bodies, queries, ids and routes, without a server."""
 
 from base64 import urlsafe_b64encode
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
@@ -8,12 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitlinkpay.authorizations.model import Shown
+from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.core.errors import Invalid, NotFound, Problem
-from bitlinkpay.merchants.api_keys.model import Scope
-from bitlinkpay.web.api.call import Call, Reply
+from bitlinkpay.core.ids import ApiKeyId, MerchantId, first_uuid7
+from bitlinkpay.merchants.api_keys.model import Algorithm, ApiKey, Scope
+from bitlinkpay.merchants.model import Merchant, MerchantState
+from bitlinkpay.web.api.call import Call, Caller, Reply
 from bitlinkpay.web.api.cursors import BadCursor, page_of, read_id, read_id_and_number, read_number, write_cursor
-from bitlinkpay.web.api.operations import Nothing, Operation, find_operation
-from bitlinkpay.web.api.reading import id_of, optional, positive, query_as, read_body, read_query
+from bitlinkpay.web.api.home_shapes import Proof
+from bitlinkpay.web.api.operations import Nothing, Operation, allowed, find_operation
+from bitlinkpay.web.api.reading import (
+    id_of,
+    network_of,
+    optional,
+    positive,
+    query_as,
+    read_body,
+    read_query,
+    shown_of,
+    some_id,
+    span_of,
+)
 from bitlinkpay.web.api.refusals import (
     Failed,
     NoRoute,
@@ -25,8 +43,9 @@ from bitlinkpay.web.api.refusals import (
     headers_of,
     status_of,
 )
-from bitlinkpay.web.api.shapes import CreateOrder, CreatePayoutBatch, ListQuery, OrderQuery
+from bitlinkpay.web.api.shapes import CreateOrder, CreatePayoutBatch, ListQuery, OrderQuery, SpanQuery
 
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PLACES = st.integers(0, 2**63 - 1)
 
 
@@ -183,10 +202,18 @@ def test_another_path_leads_nowhere(path: str) -> None:
         find_operation(OPERATIONS, "GET", path)
 
 
+def test_a_head_is_answered_by_what_is_read_and_by_nothing_that_changes() -> None:
+    operation, ids = find_operation(OPERATIONS, "HEAD", "/v1/things/a")
+    assert (operation, ids) == find_operation(OPERATIONS, "GET", "/v1/things/a")
+    assert allowed({"POST"}) == "POST"
+    assert allowed({"GET"}) == "GET, HEAD"
+    assert allowed({"POST", "GET"}) == "GET, HEAD, POST"
+
+
 def test_another_method_is_told_which_ones_there_are() -> None:
     with pytest.raises(WrongMethod) as refused:
         find_operation(OPERATIONS, "DELETE", "/v1/things/batch")
-    assert headers_of(refused.value) == {"allow": "GET, POST"}
+    assert headers_of(refused.value, NOW) == {"allow": "GET, HEAD, POST"}
 
 
 def test_every_refusal_has_the_one_shape() -> None:
@@ -199,7 +226,104 @@ def test_every_refusal_has_the_one_shape() -> None:
     ):
         body = error_of(problem, "req_1")
         assert (status_of(problem), body.type, body.request_id) == (status, kind, "req_1")
-    assert headers_of(TooMany(7)) == {"retry-after": "7"}
+    assert headers_of(TooMany(7), NOW) == {"retry-after": "7"}
     assert error_of(Invalid("x", param="coin_id"), "").param == "asset"
     assert error_of(Invalid("x", param="symbol"), "").param == "currency"
     assert error_of(Invalid("x"), "").param is None
+
+
+# --- what lists are asked for
+
+LATER = NOW + timedelta(hours=1)
+BERLIN = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("query", "since", "until"),
+    [
+        (SpanQuery(), None, None),
+        (SpanQuery(since=NOW), NOW, None),
+        (SpanQuery(until=NOW), None, NOW),
+        (SpanQuery(since=NOW, until=LATER), NOW, LATER),
+        (SpanQuery(since=NOW, until=NOW + timedelta(microseconds=1)), NOW, NOW + timedelta(microseconds=1)),
+        (SpanQuery(since=NOW.astimezone(BERLIN)), NOW, None),
+    ],
+)
+def test_a_time_is_that_of_utc_wherever_it_was_written(
+    query: SpanQuery, since: datetime | None, until: datetime | None
+) -> None:
+    span = span_of(query)
+    assert (span.since, span.until) == (since, until)
+    assert span.since is None or span.since.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        (SpanQuery(since=NOW, until=NOW), "until"),
+        (SpanQuery(since=LATER, until=NOW), "until"),
+        (SpanQuery(since=datetime(1, 1, 1, tzinfo=BERLIN)), "since"),
+        (SpanQuery(until=datetime(1, 1, 1, tzinfo=BERLIN)), "since"),
+        (SpanQuery(until=datetime(9999, 12, 31, 23, 30, tzinfo=timezone(-timedelta(hours=1)))), "since"),
+    ],
+)
+def test_a_time_that_has_no_beginning_or_no_end_is_refused(query: SpanQuery, param: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        span_of(query)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("ahead", "first"),
+    [
+        (timedelta(days=3), NOW - timedelta(days=3)),
+        (timedelta(0), NOW),
+        (-timedelta(days=3), NOW),
+    ],
+)
+def test_business_time_that_is_ahead_widens_what_ids_are_looked_at_and_one_that_is_behind_does_not(
+    ahead: timedelta, first: datetime
+) -> None:
+    assert span_of(SpanQuery(since=NOW), ahead).first_id == first_uuid7(first, later=-timedelta(minutes=15))
+
+
+ID = UUID("01a213a8f3357e5398974844a379b7df")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("", None), (ID.hex, ID), (f"out_{ID.hex}", ID), (f"dep_{ID.hex}", ID), (f"pay_{ID.hex}", ID)]
+)
+def test_an_id_of_a_query_is_found_with_and_without_what_it_is_of(text: str, found: UUID | None) -> None:
+    assert some_id(text) == found
+
+
+def test_a_network_that_is_off_is_not_offered_nor_one_that_is_unknown() -> None:
+    registry = load_registry()
+    assert network_of(registry, "tron").title == "TRON"
+    off = replace(registry, switched_off=frozenset({"tron"}))
+    for where, network_id in ((registry, "mars"), (registry, ""), (registry, "TRON"), (off, "tron")):
+        with pytest.raises(Invalid) as refused:
+            network_of(where, network_id)
+        assert (refused.value.code, refused.value.param) == ("network.not_offered", "network")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"state": "lost"}, "'lost' is none of the words that may stand here; /v1/openapi.json lists them"),
+        ({"state": "Paid"}, "'Paid' is none of the words that may stand here; /v1/openapi.json lists them"),
+        ({"state": ""}, "'' is none of the words that may stand here; /v1/openapi.json lists them"),
+    ],
+)
+def test_a_word_that_is_none_is_refused_and_says_where_the_words_are(query: dict[str, str], message: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        query_as(query, OrderQuery)
+    assert (refused.value.message, refused.value.param) == (message, "state")
+
+
+def test_what_a_person_shows_is_taken_as_it_came_with_where_it_came_from() -> None:
+    proof = Proof(device="d", password="p", code="c")
+    owner = Merchant(MerchantId(ID), "0" * 16, "Tea", MerchantState.ACTIVE, NOW)
+    key = ApiKey(ApiKeyId(ID), owner.merchant_id, "k", Algorithm.HMAC_SHA256, b"", frozenset(), (), NOW)
+    call = Call(Caller(key, owner, "203.0.113.7"), "req_1", "POST", "/v1/x", (), {}, b"")
+    assert shown_of(call, proof) == Shown(peer="203.0.113.7", device="d", password="p", answer="c")

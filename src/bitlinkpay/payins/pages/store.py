@@ -1,9 +1,26 @@
 """Every SQL statement that lists orders."""
 
+from dataclasses import dataclass
+from typing import Final
+
 from bitlinkpay.core.ids import MerchantId, PayinId
 from bitlinkpay.db.driver import Tx
-from bitlinkpay.payins.model import Payin
+from bitlinkpay.db.where import EVER, Span, Where
+from bitlinkpay.payins.model import Payin, PayinState
 from bitlinkpay.payins.store import payin_of
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Which orders are listed; None for all. `span` is when they were made."""
+
+    source_id: str | None = None
+    state: PayinState | None = None
+    asset: str | None = None
+    span: Span = EVER
+
+
+ALL_ORDERS: Final = OrderFilter()
 
 
 async def find_own(tx: Tx, merchant_id: MerchantId, payin_id: PayinId) -> Payin | None:
@@ -12,16 +29,21 @@ async def find_own(tx: Tx, merchant_id: MerchantId, payin_id: PayinId) -> Payin 
     return payin_of(row) if row else None
 
 
-async def list_newest(tx: Tx, merchant_id: MerchantId, *, before: PayinId | None, limit: int) -> list[Payin]:
+async def list_newest(
+    tx: Tx, merchant_id: MerchantId, *, before: PayinId | None, limit: int, which: OrderFilter = ALL_ORDERS
+) -> list[Payin]:
     """Return a merchant's orders, the newest first, from `before` on backwards."""
+    where = Where("merchant_id = {}", merchant_id)
+    where.add("source_id = {}", which.source_id)
+    where.add("state = {}", which.state)
+    where.add("asset = {}", which.asset)
+    where.add_span("created_at", which.span)
+    where.add_ids("payin_id", which.span)
+    where.add("payin_id < {}", before)
+    at_most = where.place(limit)
     rows = await tx.fetch(
-        """
-        select * from payins where merchant_id = $1 and ($2::uuid is null or payin_id < $2)
-        order by payin_id desc limit $3
-        """,
-        merchant_id,
-        before,
-        limit,
+        f"select * from payins where {where} order by payin_id desc limit {at_most}",  # noqa: S608 - constants
+        *where.values,
     )
     return [payin_of(row) for row in rows]
 

@@ -63,21 +63,24 @@ class Rules:
 
         async def work(tx: Tx) -> Rule:
             await self._checks.use(tx, given.authorization_id, action)
-            await store.lock_merchant(tx, merchant.merchant_id)
-            in_force = await store.list_of_merchant(tx, merchant.merchant_id)
-            if twin := _twin(in_force, asset, terms):
-                return twin
-            if len(in_force) >= MOST_RULES:
-                raise TooManyRules
-            await store.insert(tx, rule)
-            await events.tell_rule(tx, rule, "added", now)
-            return rule
+            return await self._put(tx, rule)
 
         return await self._database.unit(work, resolve=lambda tx: store.find(tx, rule.rule_id))
 
     async def _look_up(self, merchant: Merchant, asset: Asset, terms: Terms) -> Rule | None:
         async with self._database.reader() as tx:
-            return _twin(await store.list_of_merchant(tx, merchant.merchant_id), asset, terms)
+            return _twin(await store.list_of_merchant(tx, merchant.merchant_id), asset.id, terms)
+
+    async def _put(self, tx: Tx, rule: Rule) -> Rule:
+        await store.lock_merchant(tx, rule.merchant_id)
+        in_force = await store.list_of_merchant(tx, rule.merchant_id)
+        if twin := _twin(in_force, rule.asset, rule.terms):
+            return twin
+        if len(in_force) >= MOST_RULES:
+            raise TooManyRules
+        await store.insert(tx, rule)
+        await events.tell_rule(tx, rule, "added", rule.created_at)
+        return rule
 
     async def remove(self, tx: Tx, merchant_id: MerchantId, rule_id: UUID) -> None:
         """Take a rule out of force at once; runs that it triggered and nobody carried out are skipped.
@@ -93,5 +96,5 @@ class Rules:
         await events.tell_rule(tx, rule, "removed", now)
 
 
-def _twin(rules: Sequence[Rule], asset: Asset, terms: Terms) -> Rule | None:
-    return next((rule for rule in rules if (rule.asset, rule.terms) == (asset.id, terms)), None)
+def _twin(rules: Sequence[Rule], asset_id: str, terms: Terms) -> Rule | None:
+    return next((rule for rule in rules if (rule.asset, rule.terms) == (asset_id, terms)), None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bitlinkpay.chains.address import parse_address, show_address
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.core.errors import Invalid, Problem
+from bitlinkpay.core.errors import Problem
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.api_keys.model import Scope
@@ -14,17 +14,8 @@ from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.figures import money
 from bitlinkpay.web.api.operations import Operation, asking
-from bitlinkpay.web.api.reading import asset_of, positive
+from bitlinkpay.web.api.reading import asset_of, network_of, positive
 from bitlinkpay.web.api.shapes import AddressBody, QuoteBody, QuoteFees, ValidateAddress
-
-
-class NotOnOffer(Invalid):
-    """The network is not in the registry of this deployment, or it is off."""
-
-    code = "network.not_offered"
-
-    def __init__(self, network_id: str) -> None:
-        super().__init__(f"{network_id!r} is not offered here; write such as tron", param="network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +51,7 @@ class Addresses:
 
     async def validate(self, _: Call, body: ValidateAddress) -> AddressBody:
         """Look at spelling and kind of an address."""
-        network = self.registry.networks.get(body.network)
-        if network is None or network.id in self.registry.switched_off:
-            raise NotOnOffer(body.network)
+        network = network_of(self.registry, body.network)
         try:
             target = parse_address(network, body.address)
         except Problem as problem:

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Final, assert_never
 
 import msgspec
 
+from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.errors import Kind, Problem
 from bitlinkpay.core.ids import new_uuid7, show_id
 from bitlinkpay.web.api.call import Call, Reply
 from bitlinkpay.web.api.deeds import HEADER, key_of
 from bitlinkpay.web.api.gate import Admitted, Gate, Knock
-from bitlinkpay.web.api.operations import Operation, find_operation
+from bitlinkpay.web.api.operations import GET, HEAD, Operation, allowed, find_operation
 from bitlinkpay.web.api.reading import read_query
 from bitlinkpay.web.api.refusals import (
     Failed,
@@ -44,9 +47,17 @@ class ApiApp:
     """The REST API on a port; the same app serves ports with and without client certificates."""
 
     def __init__(
-        self, gate: Gate, operations: Sequence[Operation], document: bytes, *, limits: BodyLimits | None = None
+        self,
+        gate: Gate,
+        operations: Sequence[Operation],
+        document: bytes,
+        *,
+        wall: Clock,
+        limits: BodyLimits | None = None,
     ) -> None:
+        """Build the app; `wall` is the clock that answers are dated by."""
         self._gate = gate
+        self._wall = wall
         self._operations = operations
         self._document = document
         self._limits = limits or BodyLimits()
@@ -57,17 +68,17 @@ class ApiApp:
         body = await read_body(receive, self._limits)
         match body:
             case bytes():
-                await _send(send, *await self._answer(scope, body))
+                await _send(send, await self._answer(scope, body))
             case Unread.TOO_LARGE:
-                await _send(send, *_refused(TooLarge(self._limits.size), _new_id(), {"connection": "close"}))
+                await _send(send, self._refused(TooLarge(self._limits.size), _new_id(), {"connection": "close"}))
             case Unread.TOO_SLOW:
-                await _send(send, *_refused(TooSlow(), _new_id(), {"connection": "close"}))
+                await _send(send, self._refused(TooSlow(), _new_id(), {"connection": "close"}))
             case Unread.GONE:
                 return
             case _:
                 assert_never(body)
 
-    async def _answer(self, scope: HttpScope, body: bytes) -> tuple[Reply, str]:
+    async def _answer(self, scope: HttpScope, body: bytes) -> Reply:
         """Serve. What nobody foresaw is logged under the request's id, and only the id is told."""
         request_id = _new_id()
         more: dict[str, str] = {}
@@ -76,18 +87,21 @@ class ApiApp:
         except Problem as problem:
             if problem.kind is Kind.UNAVAILABLE:
                 _log.warning("request %s was not answered: %s", request_id, problem)
-            return _refused(problem, request_id, more)
+            return self._refused(problem, request_id, more)
         except Exception:  # noqa: BLE001 -- the edge: nothing that nobody foresaw may leave as it is
             _log.exception("request %s failed", request_id)
-            return _refused(Failed(), request_id, more)
-        return Reply(reply.status, reply.body, {**reply.headers, **more}), request_id
+            return self._refused(Failed(), request_id, more)
+        return _dressed(Reply(reply.status, reply.body, {**reply.headers, **more}), request_id, self._wall.now())
+
+    def _refused(self, problem: Problem, request_id: str, more: Mapping[str, str]) -> Reply:
+        return _refused(problem, request_id, more, self._wall.now())
 
     async def _serve(self, scope: HttpScope, body: bytes, request_id: str, more: dict[str, str]) -> Reply:
         """Serve one request; `more` gets the headers that are due whatever becomes of it."""
         path = _ascii(scope["raw_path"])
         if path == DOCUMENT:
-            if scope["method"] != "GET":
-                raise WrongMethod("GET")
+            if scope["method"] not in {GET, HEAD}:
+                raise WrongMethod(allowed({GET}))
             return Reply(200, self._document)
         operation, ids = find_operation(self._operations, scope["method"], path)
         knock = _knock(scope, path, body)
@@ -154,23 +168,24 @@ def _new_id() -> str:
     return show_id("req", new_uuid7())
 
 
-def _refused(problem: Problem, request_id: str, more: Mapping[str, str]) -> tuple[Reply, str]:
+def _refused(problem: Problem, request_id: str, more: Mapping[str, str], now: datetime) -> Reply:
     body = msgspec.json.encode(error_of(problem, request_id))
-    return Reply(status_of(problem), body, {**headers_of(problem), **more}), request_id
+    return _dressed(Reply(status_of(problem), body, {**headers_of(problem, now), **more}), request_id, now)
 
 
 def unreadable(why: str) -> Reply:
     """Return the answer to HTTP that could not be read far enough to be a request."""
-    reply, request_id = _refused(Unreadable(why), _new_id(), {})
-    return Reply(reply.status, reply.body, _headers_with(reply, request_id))
+    return _refused(Unreadable(why), _new_id(), {}, SystemClock().now())
 
 
-def _headers_with(reply: Reply, request_id: str) -> dict[str, str]:
-    return {**_COMMON, "request-id": request_id, **reply.headers}
+def _dressed(reply: Reply, request_id: str, now: datetime) -> Reply:
+    """Return a reply with the headers that every answer has; `date` lets a client find out how its clock is off."""
+    date = format_datetime(now.astimezone(UTC), usegmt=True)
+    return Reply(reply.status, reply.body, {**_COMMON, "date": date, "request-id": request_id, **reply.headers})
 
 
-async def _send(send: Send, reply: Reply, request_id: str) -> None:
-    headers = {**_headers_with(reply, request_id), "content-length": str(len(reply.body))}
+async def _send(send: Send, reply: Reply) -> None:
+    headers = {**reply.headers, "content-length": str(len(reply.body))}
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": reply.status, "headers": raw})
     await send({"type": "http.response.body", "body": reply.body})

@@ -8,12 +8,13 @@ from bitlinkpay.core.money import format_units
 from bitlinkpay.db.pool import Database
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.ledger.entries import store as entries
-from bitlinkpay.ledger.entries.store import Entry, Place
+from bitlinkpay.ledger.entries.store import Entry, EntryFilter, Place
 from bitlinkpay.ledger.model import Balance
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.cursors import page_of, read_id_and_number, write_cursor
 from bitlinkpay.web.api.figures import money_of
 from bitlinkpay.web.api.operations import Nothing, Operation, reading
+from bitlinkpay.web.api.reading import some_id, span_of
 from bitlinkpay.web.api.shapes import BalanceBody, BalancesBody, EntryBody, EntryQuery, Page
 
 
@@ -56,10 +57,14 @@ class Books:
         """List entries."""
         found = read_id_and_number("entries", query.cursor)
         before = Place(PostingId(found[0]), found[1]) if found else None
+        which = EntryFilter(
+            asset=query.asset or None,
+            pot=query.account,
+            item_id=some_id(query.item_id),
+            span=span_of(query),
+        )
         rows = await self.database.unit(
-            lambda tx: entries.list_newest(
-                tx, call.merchant_id, asset=query.asset or None, before=before, limit=query.limit + 1
-            )
+            lambda tx: entries.list_newest(tx, call.merchant_id, before=before, limit=query.limit + 1, which=which)
         )
         return page_of(rows, query.limit, self._entry, _cursor)
 

@@ -13,7 +13,7 @@ from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.cursors import page_of, read_number, write_cursor
 from bitlinkpay.web.api.deeds import Deed, Deeds
 from bitlinkpay.web.api.operations import Nothing, Operation, doing, reading
-from bitlinkpay.web.api.reading import id_of
+from bitlinkpay.web.api.reading import id_of, some_id
 from bitlinkpay.web.api.shapes import AttemptBody, CallbackBody, CallbackQuery, Page
 from bitlinkpay.webhooks import service as webhooks
 from bitlinkpay.webhooks.model import Attempt, Delivery, DeliveryState, UnknownDelivery
@@ -75,7 +75,12 @@ class Callbacks:
         before = read_number("callbacks", query.cursor)
         found = await self.database.unit(
             lambda tx: webhooks.list_deliveries(
-                tx, merchant_id=call.merchant_id, state=state, before=before, limit=query.limit + 1
+                tx,
+                merchant_id=call.merchant_id,
+                subject_id=some_id(query.subject_id),
+                state=state,
+                before=before,
+                limit=query.limit + 1,
             )
         )
         return page_of(found, query.limit, _body, lambda one: write_cursor("callbacks", number=one.sequence))

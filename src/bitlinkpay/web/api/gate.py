@@ -141,9 +141,10 @@ class Gate:
             raise self._refused("a wrong signature", knock, holder)
         await self._check_holder(holder, knock)
         headers = self._count(holder)
-        off = abs(self._wall.now() - signature.sent_at)
+        now = self._wall.now()
+        off = abs(now - signature.sent_at)
         if off > CLOCK_SKEW:
-            raise ClockOff(off // timedelta(seconds=1))
+            raise ClockOff(off // timedelta(seconds=1), now)
         if not await self._claims.submit(hashlib.sha256(holder.key.key_id.bytes + signature.text).digest()):
             raise Replayed
         return Admitted(Caller(holder.key, holder.merchant, knock.peer), headers)

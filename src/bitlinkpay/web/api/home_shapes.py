@@ -1,22 +1,27 @@
 """What travels about money going home: settlements, their rules, and the statements of days."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from bitlinkpay.payouts.model import PayoutState
+from bitlinkpay.settlements.addresses.model import LONGEST_LABEL
 from bitlinkpay.settlements.model import Cause
 from bitlinkpay.settlements.rules.schedule import Cadence
 from bitlinkpay.web.api.shapes import (
     Address,
     AmountText,
     Answer,
+    AnyAssetId,
     AssetId,
     DecimalText,
     ListQuery,
     Moment,
     Money,
+    NetworkId,
     Request,
+    SpanQuery,
     Tag,
 )
 
@@ -54,10 +59,12 @@ class RequestSettlement(Request, frozen=True, kw_only=True):
     amount: DecimalText | None = None
 
 
-class SettlementQuery(ListQuery, frozen=True, kw_only=True):
-    """Which page of settlements, or of the runs of one rule."""
+class SettlementQuery(SpanQuery, frozen=True, kw_only=True):
+    """Which page of settlements, or of the runs of one rule; the time is when they were asked for or triggered."""
 
     rule_id: Annotated[str, Meta(pattern="^(rul_[0-9a-f]{32})?$")] = ""
+    state: Annotated[str, Meta(pattern=f"^({'|'.join(['due', 'skipped', *PayoutState])})?$")] = ""
+    asset: AnyAssetId = ""
 
 
 class SettlementBody(Answer, frozen=True, kw_only=True):
@@ -124,11 +131,44 @@ class RulesBody(Answer, frozen=True, kw_only=True):
     data: list[RuleBody]
 
 
+class BindAddress(Request, frozen=True, kw_only=True):
+    """An address that money goes home to: the network's bound one where `label` is "", else one saved by that name.
+
+    It takes the place of the address that stood there.
+    """
+
+    network: NetworkId
+    address: Address
+    proof: Proof
+    tag: Tag = ""
+    label: Annotated[str, Meta(max_length=LONGEST_LABEL)] = ""
+
+
+class HomeAddressQuery(ListQuery, frozen=True, kw_only=True):
+    """Which page of the addresses in use, of one network or of all."""
+
+    network: Annotated[str, Meta(pattern="^[a-z0-9]{0,24}$", max_length=24)] = ""
+
+
+class HomeAddressBody(Answer, frozen=True, kw_only=True):
+    """A bound (`label` is "") or saved address. Until `usable_at` it rests, and no rule pays to it."""
+
+    id: str
+    network: str
+    label: str
+    address: str
+    tag: str
+    state: Literal["resting", "usable", "ended"]
+    bound_at: Moment
+    usable_at: Moment
+    ended_at: Moment | None
+
+
 class StatementQuery(Request, frozen=True, kw_only=True):
     """A day in UTC, of one asset or of all that anything happened in."""
 
     day: date
-    asset: Annotated[str, Meta(pattern=r"^([a-z0-9]{1,16}-[a-z0-9]{1,24})?$", max_length=41)] = ""
+    asset: AnyAssetId = ""
 
 
 class PotsBody(Answer, frozen=True, kw_only=True):

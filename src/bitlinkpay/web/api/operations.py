@@ -18,6 +18,8 @@ from bitlinkpay.web.api.shapes import Request
 Q = TypeVar("Q", bound=Request)
 B = TypeVar("B", bound=Request)
 
+GET: Final = "GET"
+HEAD: Final = "HEAD"
 _ID: Final = "([A-Za-z0-9_]{1,64})"
 _OK: Final = 200
 _CREATED: Final = 201
@@ -76,7 +78,7 @@ def reading(
 
     return Operation(
         name,
-        "GET",
+        GET,
         path,
         summary,
         frozenset(scopes | {Scope.READ}),
@@ -130,9 +132,10 @@ def doing(
     body: type[B],
     deeds: Deeds,
     prepare: Callable[[Call, B], Awaitable[Deed]],
+    status: int | None = None,
 ) -> Operation:
     """Return a POST that changes something: 201 where it takes a body that makes something, else 200."""
-    status = _CREATED if body.__struct_fields__ else _OK
+    status = status or (_CREATED if body.__struct_fields__ else _OK)
 
     async def run(call: Call) -> Reply:
         query_as(call.query, Nothing)
@@ -154,7 +157,13 @@ def find_operation(operations: Sequence[Operation], method: str, path: str) -> t
     matches = [(one, match) for one in operations if (match := one.pattern.fullmatch(path))]
     if not matches:
         raise NoRoute
+    asked = GET if method == HEAD else method
     for operation, match in matches:
-        if operation.method == method:
+        if operation.method == asked:
             return operation, match.groups()
-    raise WrongMethod(", ".join(sorted({operation.method for operation, _ in matches})))
+    raise WrongMethod(allowed({operation.method for operation, _ in matches}))
+
+
+def allowed(methods: set[str]) -> str:
+    """Return what a path answers to, as `Allow` says it: what can be read can be asked about too (RFC 9110, 9.1)."""
+    return ", ".join(sorted(methods | ({HEAD} if GET in methods else set())))

@@ -6,6 +6,7 @@ from typing import Final
 
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
+from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import NotFound, Problem
 from bitlinkpay.core.ids import PayinId, show_id
 from bitlinkpay.core.mode import Mode
@@ -15,9 +16,9 @@ from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits import store as deposits_store
 from bitlinkpay.deposits.model import Deposit, DepositState
 from bitlinkpay.merchants.api_keys.model import Scope
-from bitlinkpay.payins import store
 from bitlinkpay.payins.model import NewOrder, NewPreOrder, Payin, PayinState, ReturnLinks
 from bitlinkpay.payins.pages import store as pages
+from bitlinkpay.payins.pages.store import OrderFilter
 from bitlinkpay.payins.service import Payins, Repeat
 from bitlinkpay.payins.store import Draft
 from bitlinkpay.web.api.call import Call
@@ -25,8 +26,9 @@ from bitlinkpay.web.api.cursors import page_of, read_id, write_cursor
 from bitlinkpay.web.api.deeds import Deed, Deeds
 from bitlinkpay.web.api.figures import money, money_of
 from bitlinkpay.web.api.operations import Nothing, Operation, doing, reading
-from bitlinkpay.web.api.reading import asset_of, id_of, optional, positive
+from bitlinkpay.web.api.reading import asset_of, id_of, optional, positive, span_of
 from bitlinkpay.web.api.shapes import CreateOrder, CreatePreOrder, DepositBody, OrderBody, OrderQuery, Page
+from bitlinkpay.web.api.shop_shapes import PickAsset
 from bitlinkpay.web.wm.links import return_links
 from bitlinkpay.web.wm.shapes import OrderUrl
 from bitlinkpay.webhooks.policy import UrlPolicy
@@ -46,7 +48,7 @@ class NoSuchOrder(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Orders as the API makes and shows them."""
+    """Orders as the API makes and shows them. `wall` is what ids are made by."""
 
     database: Database
     registry: Registry
@@ -55,10 +57,11 @@ class Orders:
     mode: Mode
     urls: UrlPolicy
     order_url: OrderUrl
+    wall: Clock
 
     def operations(self) -> list[Operation]:
         """Return what may be asked about orders."""
-        return [*self._making(), *self._looking()]
+        return [*self._making(), *self._changing(), *self._looking()]
 
     def _making(self) -> list[Operation]:
         return [
@@ -82,6 +85,10 @@ class Orders:
                 deeds=self.deeds,
                 prepare=self.create_pre,
             ),
+        ]
+
+    def _changing(self) -> list[Operation]:
+        return [
             doing(
                 "cancelOrder",
                 "/v1/orders/{order_id}/cancel",
@@ -91,6 +98,17 @@ class Orders:
                 body=Nothing,
                 deeds=self.deeds,
                 prepare=self.cancel,
+            ),
+            doing(
+                "pickAsset",
+                "/v1/orders/{order_id}/pick",
+                "Fix the asset of a pre-order as its payer chose it, on a page of your own",
+                scopes={Scope.PAYIN},
+                answer=OrderBody,
+                body=PickAsset,
+                deeds=self.deeds,
+                prepare=self.pick,
+                status=200,
             ),
         ]
 
@@ -149,13 +167,16 @@ class Orders:
     async def list_page(self, call: Call, query: OrderQuery) -> Page[OrderBody]:
         """List orders, or the one of a `source_id`."""
         before = read_id("orders", query.cursor)
+        which = OrderFilter(
+            source_id=query.source_id or None,
+            state=query.state,
+            asset=query.asset or None,
+            span=span_of(query, self.payins.now() - self.wall.now()),
+        )
 
         async def read(tx: Tx) -> tuple[list[Payin], dict[PayinId, OrderBody]]:
-            if query.source_id:
-                found = list((await store.find_by_sources(tx, [(call.merchant_id, query.source_id)])).values())
-            else:
-                last = PayinId(before) if before else None
-                found = await pages.list_newest(tx, call.merchant_id, before=last, limit=query.limit + 1)
+            last = PayinId(before) if before else None
+            found = await pages.list_newest(tx, call.merchant_id, before=last, limit=query.limit + 1, which=which)
             return found, await self._show(tx, found)
 
         payins, shown = await self.database.unit(read)
@@ -180,6 +201,16 @@ class Orders:
         async def deed(tx: Tx) -> OrderBody:
             payin = await self._own(tx, call)
             return await self._show_one(tx, await self.payins.cancel(tx, call.merchant_id, payin.source_id))
+
+        return deed
+
+    async def pick(self, call: Call, body: PickAsset) -> Deed:
+        """Price a pre-order in the asset that its payer chose; the deed fixes it."""
+        payin = await self.database.unit(lambda tx: self._own(tx, call))
+        picked = await self.payins.prepare_pick(payin, call.merchant, body.asset)
+
+        async def deed(tx: Tx) -> OrderBody:
+            return await self._show_one(tx, await self.payins.pick(tx, picked))
 
         return deed
 

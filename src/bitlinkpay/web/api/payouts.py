@@ -3,25 +3,26 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
+from bitlinkpay.core.clock import Clock
 from bitlinkpay.core.errors import NotFound, Problem
-from bitlinkpay.core.ids import show_id
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database, savepoint
 from bitlinkpay.merchants.api_keys.model import Scope
-from bitlinkpay.payouts import store
 from bitlinkpay.payouts.batches import AT_ONCE
 from bitlinkpay.payouts.drafting import Draft, Repeat
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
+from bitlinkpay.payouts.pages import store as pages
+from bitlinkpay.payouts.pages.store import PayoutFilter
 from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.cursors import page_of, read_id, write_cursor
 from bitlinkpay.web.api.deeds import Deed, Deeds
-from bitlinkpay.web.api.figures import money
+from bitlinkpay.web.api.figures import payout_body
+from bitlinkpay.web.api.odd_shapes import ConfirmRefund
 from bitlinkpay.web.api.operations import Nothing, Operation, doing, reading
-from bitlinkpay.web.api.reading import asset_of, id_of, positive
+from bitlinkpay.web.api.reading import asset_of, id_of, positive, span_of
 from bitlinkpay.web.api.refusals import error_of
 from bitlinkpay.web.api.shapes import (
     BatchBody,
@@ -49,7 +50,7 @@ class NoSuchPayout(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class PayoutDesk:
-    """Payouts as the API makes and shows them."""
+    """Payouts as the API makes and shows them. `clock` is business time, `wall` what ids are made by."""
 
     database: Database
     registry: Registry
@@ -57,11 +58,13 @@ class PayoutDesk:
     deeds: Deeds
     mode: Mode
     urls: UrlPolicy
+    clock: Clock
+    wall: Clock
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     def operations(self) -> list[Operation]:
         """Return what may be asked about payouts."""
-        return [*self._making(), *self._looking()]
+        return [*self._making(), *self._deciding(), *self._looking()]
 
     def _making(self) -> list[Operation]:
         return [
@@ -85,6 +88,10 @@ class PayoutDesk:
                 deeds=self.deeds,
                 prepare=self.create_batch,
             ),
+        ]
+
+    def _deciding(self) -> list[Operation]:
+        return [
             doing(
                 "cancelPayout",
                 "/v1/payouts/{payout_id}/cancel",
@@ -94,6 +101,17 @@ class PayoutDesk:
                 body=Nothing,
                 deeds=self.deeds,
                 prepare=self.cancel,
+            ),
+            doing(
+                "confirmRefund",
+                "/v1/payouts/{payout_id}/confirm",
+                "Confirm the address of a refund that the platform's people asked for",
+                scopes={Scope.PAYOUT},
+                answer=PayoutBody,
+                body=ConfirmRefund,
+                deeds=self.deeds,
+                prepare=self.confirm,
+                status=200,
             ),
         ]
 
@@ -145,14 +163,16 @@ class PayoutDesk:
     async def list_page(self, call: Call, query: PayoutQuery) -> Page[PayoutBody]:
         """List payouts, or the one of a `source_id`."""
         before = read_id("payouts", query.cursor)
-
-        async def read(tx: Tx) -> list[Payout]:
-            if query.source_id:
-                found = await store.find_by_source(tx, call.merchant_id, PayoutKind.PAYOUT, query.source_id)
-                return [found] if found else []
-            return await store.list_of_merchant(tx, call.merchant_id, before=before, limit=query.limit + 1)
-
-        found = await self.database.unit(read)
+        which = PayoutFilter(
+            source_id=query.source_id or None,
+            kind=query.kind or (PayoutKind.PAYOUT if query.source_id else None),
+            state=query.state,
+            asset=query.asset or None,
+            span=span_of(query, self.clock.now() - self.wall.now()),
+        )
+        found = await self.database.unit(
+            lambda tx: pages.list_newest(tx, call.merchant_id, before=before, limit=query.limit + 1, which=which)
+        )
         return page_of(found, query.limit, self._body, lambda one: write_cursor("payouts", id_=one.payout_id))
 
     async def get(self, call: Call, _: Nothing) -> PayoutBody:
@@ -165,6 +185,16 @@ class PayoutDesk:
         async def deed(tx: Tx) -> PayoutBody:
             payout = await self._own(tx, call)
             return self._body(await self.payouts.cancel(tx, call.merchant_id, payout.kind, payout.source_id))
+
+        return deed
+
+    async def confirm(self, call: Call, body: ConfirmRefund) -> Deed:
+        """Take the merchant's own word on where a refund goes."""
+        self._check_origin(call)
+
+        async def deed(tx: Tx) -> PayoutBody:
+            payout_id = (await self._own(tx, call)).payout_id
+            return self._body(await self.payouts.confirm_own(tx, call.merchant, payout_id, body.address))
 
         return deed
 
@@ -202,8 +232,8 @@ class PayoutDesk:
             return problem
 
     async def _own(self, tx: Tx, call: Call) -> Payout:
-        payout = await store.find(tx, id_of("out", call.ids[0], NoSuchPayout()))
-        if payout is None or payout.merchant_id != call.merchant_id:
+        payout = await pages.find_own(tx, call.merchant_id, id_of("out", call.ids[0], NoSuchPayout()))
+        if payout is None:
             raise NoSuchPayout
         return payout
 
@@ -215,20 +245,4 @@ class PayoutDesk:
         return BatchResult(source_id=source_id, payout=None, error=error)
 
     def _body(self, payout: Payout) -> PayoutBody:
-        asset = self.registry.assets[payout.asset]
-        return PayoutBody(
-            id=show_id("out", payout.payout_id),
-            source_id=payout.source_id,
-            kind=payout.kind,
-            state=payout.state,
-            amount=money(payout.units, asset),
-            fee=money(payout.charge.fee_units, asset),
-            network_fee=money(payout.charge.network_fee_units, asset),
-            address=show_address(self.registry.networks[asset.network], payout.target),
-            tag=payout.tag,
-            txid=payout.txid,
-            reason=payout.reason,
-            callback_url=payout.callback_url,
-            created_at=payout.created_at,
-            ended_at=payout.ended_at,
-        )
+        return payout_body(self.registry, payout)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
@@ -9,13 +10,17 @@ from uuid import UUID
 
 import msgspec
 
+from bitlinkpay.authorizations.model import Shown
 from bitlinkpay.chains.registry import Registry
-from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid, NotFound, Problem
 from bitlinkpay.core.ids import parse_id
 from bitlinkpay.core.money import format_decimal, parse_decimal
+from bitlinkpay.db.where import Span
+from bitlinkpay.web.api.call import Call
+from bitlinkpay.web.api.home_shapes import Proof
 from bitlinkpay.web.api.refusals import Unreadable
-from bitlinkpay.web.api.shapes import Request
+from bitlinkpay.web.api.shapes import Request, SpanQuery
 from bitlinkpay.web.api.wording import plain
 from bitlinkpay.wm.fields import DIGITS, PLACES
 from bitlinkpay.wm.strictjson import Malformed, parse_object
@@ -35,6 +40,15 @@ class NotOffered(Invalid):
 
     def __init__(self, asset_id: str) -> None:
         super().__init__(f"{asset_id!r} is not offered here; write such as usdt-tron", param="asset")
+
+
+class NotOnOffer(Invalid):
+    """The network is not in the registry of this deployment, or it is off."""
+
+    code = "network.not_offered"
+
+    def __init__(self, network_id: str) -> None:
+        super().__init__(f"{network_id!r} is not offered here; write such as tron", param="network")
 
 
 def read_body(body: bytes, kind: type[R]) -> R:
@@ -102,6 +116,26 @@ def optional(text: str | None, param: str) -> Decimal | None:
     return None if text is None else positive(text, param)
 
 
+def some_id(text: str) -> UUID | None:
+    """Return an id of a query, whose pattern lets it begin with what it is of; None for ""."""
+    return UUID(text.rpartition("_")[2]) if text else None
+
+
+def span_of(query: SpanQuery, ahead: timedelta = timedelta(0)) -> Span:
+    """Return the time that a list is asked for; `ahead` is by how much business time is ahead of the wall clock.
+
+    Raises:
+        Invalid: a moment that no calendar in UTC has, or an end that is not behind its beginning.
+    """
+    try:
+        since, until = (at and at.astimezone(UTC) for at in (query.since, query.until))
+    except OverflowError:
+        raise Invalid("since and until: a moment between the years 1 and 9999 in UTC", param="since") from None
+    if since and until and until <= since:
+        raise Invalid("until must be later than since", param="until")
+    return Span(since, until, max(ahead, timedelta(0)))
+
+
 def id_of(prefix: str, text: str, missing: NotFound) -> UUID:
     """Read an id from a path; a text that is none is no id of anything.
 
@@ -112,6 +146,23 @@ def id_of(prefix: str, text: str, missing: NotFound) -> UUID:
         return parse_id(prefix, text)
     except Invalid:
         raise missing from None
+
+
+def shown_of(call: Call, proof: Proof) -> Shown:
+    """Return what a person shows for the four checks."""
+    return Shown(peer=call.caller.peer, device=proof.device, password=proof.password, answer=proof.code)
+
+
+def network_of(registry: Registry, network_id: str) -> Network:
+    """Return a network that this deployment reads and pays on.
+
+    Raises:
+        NotOnOffer: it has none of this id, or it is off.
+    """
+    network = registry.networks.get(network_id)
+    if network is None or network.id in registry.switched_off:
+        raise NotOnOffer(network_id)
+    return network
 
 
 def asset_of(registry: Registry, asset_id: str) -> Asset:

@@ -1,10 +1,12 @@
 """What HTTP itself refuses before any service is asked, and the one shape of every error."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
 import msgspec
 
+from bitlinkpay.authorizations.model import LockedOut
 from bitlinkpay.core.errors import Kind, Problem
 from bitlinkpay.web.errors import http_status, problem_body
 
@@ -36,8 +38,12 @@ class ClockOff(Refusal):
     status = 401
     type = "unauthenticated"
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"blp-time is {seconds} s off the platform's clock, at most 300 are allowed", param="blp-time")
+    def __init__(self, seconds: int, now: datetime) -> None:
+        super().__init__(
+            f"blp-time is {seconds} s off the platform's clock, which shows {int(now.timestamp())};"
+            " at most 300 s are allowed",
+            param="blp-time",
+        )
 
 
 class Replayed(Refusal):
@@ -174,13 +180,20 @@ _OUR_NAMES: Final[Mapping[str, str]] = {"coin_id": "asset", "symbol": "currency"
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
-def headers_of(problem: Problem) -> Mapping[str, str]:
-    """Return what a refusal says in headers."""
+_CHALLENGE: Final = 'BLP-Signature realm="BitLink Pay"'
+
+
+def headers_of(problem: Problem, now: datetime) -> Mapping[str, str]:
+    """Return what a refusal says in headers; `now` is the wall clock, which pauses are counted by."""
     match problem:
         case WrongMethod():
             return {"allow": problem.allowed}
         case TooMany():
             return {"retry-after": str(problem.wait_s)}
+        case LockedOut():
+            return {"retry-after": str(max(1, -((now - problem.until) // timedelta(seconds=1))))}
+        case Refusal(status=401):
+            return {"www-authenticate": _CHALLENGE}
         case _ if status_of(problem) == 503:  # noqa: PLR2004
             return {"retry-after": "1"}
         case _:

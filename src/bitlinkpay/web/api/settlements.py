@@ -7,7 +7,6 @@ never kept, not even as a hash: a settlement's own id makes it happen once.
 from dataclasses import dataclass
 from datetime import time
 
-from bitlinkpay.authorizations.model import Shown
 from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset
@@ -23,13 +22,13 @@ from bitlinkpay.settlements.rules.model import Rule, RuleNotFound, Terms
 from bitlinkpay.settlements.rules.schedule import Schedule
 from bitlinkpay.settlements.rules.service import Rules
 from bitlinkpay.settlements.service import Settlements
+from bitlinkpay.settlements.store import SettlementFilter
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.cursors import page_of, read_id, write_cursor
 from bitlinkpay.web.api.deeds import Deed, Deeds
 from bitlinkpay.web.api.figures import money
 from bitlinkpay.web.api.home_shapes import (
     AddRule,
-    Proof,
     QuoteSettlement,
     RequestSettlement,
     RuleBody,
@@ -39,7 +38,7 @@ from bitlinkpay.web.api.home_shapes import (
     SettlementQuery,
 )
 from bitlinkpay.web.api.operations import Nothing, Operation, asking, doing, reading
-from bitlinkpay.web.api.reading import asset_of, id_of, optional
+from bitlinkpay.web.api.reading import asset_of, id_of, optional, shown_of, span_of
 from bitlinkpay.web.api.shapes import Page, QuoteBody
 
 
@@ -154,7 +153,7 @@ class SettlementDesk:
             tag=body.tag,
             amount=optional(body.amount, "amount"),
         )
-        await self.settlements.request(ask, _shown(call, body.proof))
+        await self.settlements.request(ask, shown_of(call, body.proof))
         return await self._show(call, settlement_id)
 
     async def quote(self, call: Call, body: QuoteSettlement) -> QuoteBody:
@@ -179,15 +178,17 @@ class SettlementDesk:
     async def list_page(self, call: Call, query: SettlementQuery) -> Page[SettlementBody]:
         """List settlements."""
         before = read_id("settlements", query.cursor)
-        rule_id = parse_id("rul", query.rule_id) if query.rule_id else None
-
-        async def read(tx: Tx) -> list[Listed]:
-            limit = query.limit + 1
-            return list(
-                await self.settlements.list_page(tx, call.merchant_id, rule_id=rule_id, before=before, limit=limit)
+        which = SettlementFilter(
+            rule_id=parse_id("rul", query.rule_id) if query.rule_id else None,
+            state=query.state or None,
+            asset=query.asset or None,
+            span=span_of(query),
+        )
+        found = await self.database.unit(
+            lambda tx: self.settlements.list_page(
+                tx, call.merchant_id, before=before, limit=query.limit + 1, which=which
             )
-
-        found = await self.database.unit(read)
+        )
         return page_of(
             found, query.limit, self._body, lambda one: write_cursor("settlements", id_=one.settlement.settlement_id)
         )
@@ -214,7 +215,7 @@ class SettlementDesk:
             reserve_units=_units(body.reserve, asset, "reserve") or 0,
             fee_max_units=_units(body.fee_max, asset, "fee_max"),
         )
-        return self._rule(await self.rules.add(call.merchant, asset, terms, _shown(call, body.proof)))
+        return self._rule(await self.rules.add(call.merchant, asset, terms, shown_of(call, body.proof)))
 
     async def list_rules(self, call: Call, _: Nothing) -> RulesBody:
         """List rules."""
@@ -281,10 +282,6 @@ class SettlementDesk:
 
 def _id_of(call: Call) -> SettlementId:
     return SettlementId(id_of("set", call.ids[0], SettlementNotFound()))
-
-
-def _shown(call: Call, proof: Proof) -> Shown:
-    return Shown(peer=call.caller.peer, device=proof.device, password=proof.password, answer=proof.code)
 
 
 def _schedule(body: ScheduleBody) -> Schedule:

@@ -9,6 +9,9 @@ from typing import Annotated, Final, Generic, TypeVar
 import msgspec
 from msgspec import Meta
 
+from bitlinkpay.ledger.entries.store import Pot
+from bitlinkpay.payins.model import PayinState
+from bitlinkpay.payouts.model import PayoutKind, PayoutState
 from bitlinkpay.wm.bodies import MAX_ADDRESS, MAX_COIN, MAX_LANG, MAX_SOURCE_ID, MAX_TAG, MAX_URL
 
 T = TypeVar("T")
@@ -21,6 +24,7 @@ SourceId = Annotated[
     Meta(min_length=1, max_length=MAX_SOURCE_ID, description="Your own id; the same one never makes a second object."),
 ]
 AssetId = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}-[a-z0-9]{1,24}$", max_length=41, examples=["usdt-tron"])]
+AnyAssetId = Annotated[str, Meta(pattern=r"^([a-z0-9]{1,16}-[a-z0-9]{1,24})?$", max_length=41)]
 DecimalText = Annotated[
     str,
     Meta(
@@ -30,9 +34,12 @@ DecimalText = Annotated[
         examples=["12.5"],
     ),
 ]
+NetworkId = Annotated[str, Meta(pattern="^[a-z0-9]{1,24}$", max_length=24, examples=["tron"])]
 AmountText = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["12.5"])]
 JsonObject = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"}, description="Fields as they come.")]
 Moment = Annotated[datetime, Meta(tz=True)]
+Since = Annotated[datetime, Meta(tz=True, description="This moment and later, such as 2026-01-31T00:00:00Z.")]
+Until = Annotated[datetime, Meta(tz=True, description="Before this moment.")]
 Url = Annotated[str, Meta(max_length=MAX_URL)]
 Lang = Annotated[str, Meta(max_length=MAX_LANG)]
 Address = Annotated[str, Meta(min_length=1, max_length=MAX_ADDRESS)]
@@ -68,6 +75,13 @@ class ListQuery(Request, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=200, description="`next_cursor` of the page before.")] = ""
 
 
+class SpanQuery(ListQuery, frozen=True, kw_only=True):
+    """Which page of a list, and of which time."""
+
+    since: Since | None = None
+    until: Until | None = None
+
+
 # --- orders
 
 
@@ -101,10 +115,12 @@ class CreatePreOrder(Request, frozen=True, kw_only=True):
     callback_url: Url = ""
 
 
-class OrderQuery(ListQuery, frozen=True, kw_only=True):
-    """Which page of orders, or the one order of a `source_id`."""
+class OrderQuery(SpanQuery, frozen=True, kw_only=True):
+    """Which page of orders, or the one order of a `source_id`; the time is when they were made."""
 
     source_id: Annotated[str, Meta(max_length=MAX_SOURCE_ID)] = ""
+    state: PayinState | None = None
+    asset: AnyAssetId = ""
 
 
 class DepositBody(Answer, frozen=True, kw_only=True):
@@ -168,10 +184,16 @@ class CreatePayoutBatch(Request, frozen=True, kw_only=True):
     payouts: Annotated[list[CreatePayout], Meta(min_length=1, max_length=LARGEST_BATCH)]
 
 
-class PayoutQuery(ListQuery, frozen=True, kw_only=True):
-    """Which page of payouts, or the one payout of a `source_id`."""
+class PayoutQuery(SpanQuery, frozen=True, kw_only=True):
+    """Which page of payouts, or the one of a `source_id`, whose `kind` is payout unless said otherwise.
+
+    The time is when they were asked for.
+    """
 
     source_id: Annotated[str, Meta(max_length=MAX_SOURCE_ID)] = ""
+    kind: PayoutKind | None = None
+    state: PayoutState | None = None
+    asset: AnyAssetId = ""
 
 
 class PayoutBody(Answer, frozen=True, kw_only=True):
@@ -225,7 +247,7 @@ class BatchBody(Answer, frozen=True, kw_only=True):
 class ValidateAddress(Request, frozen=True, kw_only=True):
     """An address to be looked at."""
 
-    network: Annotated[str, Meta(pattern="^[a-z0-9]{1,24}$", max_length=24, examples=["tron"])]
+    network: NetworkId
     address: Address
     tag: Tag = ""
 
@@ -280,10 +302,12 @@ class BalancesBody(Answer, frozen=True, kw_only=True):
     data: list[BalanceBody]
 
 
-class EntryQuery(ListQuery, frozen=True, kw_only=True):
-    """Which page of entries, of one asset or of all."""
+class EntryQuery(SpanQuery, frozen=True, kw_only=True):
+    """Which page of entries, of one asset, account, deposit or payout, or of all; they are timed by their recording."""
 
-    asset: Annotated[str, Meta(pattern=r"^([a-z0-9]{1,16}-[a-z0-9]{1,24})?$", max_length=41)] = ""
+    asset: AnyAssetId = ""
+    account: Pot | None = None
+    item_id: Annotated[str, Meta(pattern="^((dep_|out_)?[0-9a-f]{32})?$", max_length=36)] = ""
 
 
 class EntryBody(Answer, frozen=True, kw_only=True):
@@ -309,9 +333,10 @@ class EntryBody(Answer, frozen=True, kw_only=True):
 
 
 class CallbackQuery(ListQuery, frozen=True, kw_only=True):
-    """Which page of callbacks, in one state or in all."""
+    """Which page of callbacks, in one state, about one order or payout, or of all."""
 
     state: Annotated[str, Meta(pattern="^(pending|delivered|parked|ended)?$", max_length=9)] = ""
+    subject_id: Annotated[str, Meta(pattern="^((pay_|out_)?[0-9a-f]{32})?$", max_length=36)] = ""
 
 
 class AttemptBody(Answer, frozen=True, kw_only=True):

@@ -14,6 +14,9 @@ _FORMS: Final[Mapping[str, str]] = MappingProxyType(
         r"^[a-z0-9]{1,16}-[a-z0-9]{1,24}$": "an asset such as usdt-tron",
         r"^([a-z0-9]{1,16}-[a-z0-9]{1,24})?$": "an asset such as usdt-tron",
         "^[a-z0-9]{1,24}$": "a network such as tron",
+        "^[a-z0-9]{0,24}$": "a network such as tron",
+        "^((dep_|out_)?[0-9a-f]{32})?$": "the id of a deposit or a payout",
+        "^((pay_|out_)?[0-9a-f]{32})?$": "the id of an order or a payout",
         "^([A-Z0-9]{2,12})?$": "a currency in capital letters, such as CNY",
         "^set_[0-9a-f]{32}$": "set_ and 32 hex digits in lower case",
         "^(rul_[0-9a-f]{32})?$": "rul_ and 32 hex digits, as the rule's answer had it",
@@ -70,6 +73,11 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
         re.compile(r"Object contains unknown field"),
         lambda _: "there is no such field here; /v1/openapi.json lists those that there are",
     ),
+    (
+        re.compile(r"Invalid enum value (.+)"),
+        lambda m: f"{m[1]} is none of the words that may stand here; /v1/openapi.json lists them",
+    ),
+    (re.compile(r"Expected `datetime` with a timezone"), lambda _: "write a moment such as 2026-01-31T09:30:00Z"),
     (re.compile(r"Invalid RFC3339 encoded datetime"), lambda _: "write a moment such as 2026-01-31T09:30:00Z"),
     (re.compile(r"Invalid RFC3339 encoded date"), lambda _: "write a day such as 2026-01-31"),
 )

@@ -1,0 +1,1 @@
+"""Odd money page by page, as its merchant lists it."""

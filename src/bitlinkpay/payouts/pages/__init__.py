@@ -1,0 +1,1 @@
+"""Payouts page by page, as a merchant lists them."""
