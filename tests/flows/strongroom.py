@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tests.chains.bitcoin.keys import Lock, TestKey
@@ -13,6 +13,8 @@ from tests.chains.bitcoin.serialize import Tx as RawTx
 from tests.flows.bitcoin import BTC, NETWORK, BitcoinWorld
 from tests.flows.faults import FaultyDatabase, Fuse
 from tests.flows.harness import market
+from tests.flows.test_sending import FaultySender
+from tests.flows.test_sweeping_crash import again
 from tests.signer.asking import Asking
 from tests.support.clock import ManualClock
 
@@ -28,6 +30,8 @@ from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
+from bitlinkpay.reconciliation.service import Parts as ReconcilerParts
+from bitlinkpay.reconciliation.service import Reconciler
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.outputs import store as outputs
 from bitlinkpay.sending.parts import LaneParts
@@ -158,16 +162,16 @@ class Strongroom:
         await self.treasury.step(Permit(frozenset(purposes), self.cold))
 
     async def live(self, fuse: Fuse) -> None:
-        """Plan, send and follow in a process that ends at the fuse."""
+        """Plan, send and follow in a process that ends at the fuse, or loses its connection there and goes on."""
         database: Database = FaultyDatabase(self.world.database, fuse)  # type: ignore[assignment]
+        sender: Sender[BitcoinPlan] = FaultySender(self.sender, fuse, [])  # type: ignore[arg-type,assignment]
+        treasury, payer = Treasury(self.parts(database)), Payer(self.lanes(database, sender))
         self.wall.advance(timedelta(minutes=1))
-        await Treasury(self.parts(database)).step(Permit(ANYTHING, {}))
-        payer = Payer(self.lanes(database))
+        await again(partial(treasury.step, Permit(ANYTHING, {})))
         for blocks in (1, 2, 1):
-            while await payer.step():
-                pass
+            await again(payer.step)
             await self.world.mine_blocks(blocks)
-        await payer.step()
+        await again(payer.step)
 
     def restart(self) -> None:
         """Forget what a process keeps in its memory."""
@@ -279,6 +283,19 @@ class Strongroom:
         await world.holds_what_the_chain_shows()
         await world.check()
         return hot
+
+    async def reconcile(self) -> None:
+        """Compare books and chain as the platform itself does, at its final block; nothing may be suspected."""
+        world = self.world
+        parts = ReconcilerParts(
+            database=world.database,
+            chain=world.chains[NETWORK],
+            assets=world.registry.assets_of(NETWORK),
+            hot=[self.hot.address],
+            clock=world.clock,
+        )
+        await Reconciler(parts).run_all()
+        assert await world.rows("select * from differences") == []
 
     def spends_nothing_twice(self) -> bool:
         """Say whether transactions of ours that do not replace each other share no output."""
