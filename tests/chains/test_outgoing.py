@@ -26,6 +26,7 @@ from bitlinkpay.chains.outgoing import (
     Wallet,
     most_hopeful,
     numbers_taken,
+    pays_for_itself,
 )
 from bitlinkpay.core.assets import Family
 
@@ -92,6 +93,12 @@ def test_what_may_pass_with_time_is_told_apart_from_what_never_will() -> None:
     assert lacking.units == 2**70
     assert not isinstance(LacksFunds("empty"), FeeTooHigh)
     assert not isinstance(CannotPlan("frozen"), FeeTooHigh | LacksFunds)
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_only_a_sweep_in_bitcoin_pays_for_itself(family: Family, purpose: Purpose) -> None:
+    assert pays_for_itself(family, purpose) == (family is Family.BITCOIN and purpose is Purpose.SWEEP)
 
 
 def test_roles_and_purposes_are_spelled_as_stored() -> None:

@@ -74,6 +74,19 @@ async def test_from_an_order_to_the_cold_address_and_back_books_equal_the_chain(
     assert room.spends_nothing_twice()
 
 
+async def test_a_wallet_that_never_held_anything_collects_and_pays(room: Strongroom) -> None:
+    order = await paid_order(room.world, "0.1")
+    payout = await room.ask("0.05")
+    await room.pay()
+    await room.plan()
+    await room.finish()
+    assert await room.world.node.balance(BTC, order.address) == 0
+    room.world.clock.advance(timedelta(minutes=2))
+    await room.finish()
+    assert await room.state(payout) == "completed"
+    await room.agree()
+
+
 async def test_small_outputs_become_one_and_only_the_fee_is_booked(room: Strongroom) -> None:
     await room.fund(*[SMALL] * 8, LARGE, LARGE)
     await room.plan()

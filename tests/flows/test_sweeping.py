@@ -383,6 +383,17 @@ async def test_an_empty_hot_wallet_collects_nothing_and_says_why(collector: Coll
     assert await collector.moves() == []
 
 
+async def test_an_empty_wallet_of_bitcoin_collects_all_the_same(collector: Collector) -> None:
+    order = await collector.paid_order("btc-bitcoin", "1")
+    payout = await collector.cashier.ask("btc-bitcoin", "0.5")
+    await collector.work("bitcoin")
+    await collector.sweep("bitcoin")
+    assert await collector.at(order.address, "btc-bitcoin") == 0
+    await collector.cashier.pass_time(timedelta(minutes=2))
+    await collector.finish("bitcoin")
+    assert await collector.cashier.state(payout) == "completed"
+
+
 async def test_gas_that_the_signer_may_not_send_is_not_planned(collector: Collector) -> None:
     await collector.cashier.fund(TRX, "500")
     await collector.paid_order(TRON_USDT, "100")

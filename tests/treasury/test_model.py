@@ -117,6 +117,9 @@ def test_gas_and_its_fee_are_the_hot_wallets_own() -> None:
     assert weighed(move(method=Method.ALONE, payer=ADDRESS)).hot_units == 0
     assert weighed(lent(gas_units=1), gas_fee_units=3).hot_units == 8  # a unit of gas, its fee, lending, taking back
     assert weighed(None).hot_units == 0
+    covered = weighed(move(fee_max_units=5, covered_units=5))
+    assert covered.hot_units == 0
+    assert afford([covered], Budget(-3, 0, 2, ANYTHING)) == [covered], "what asks for nothing is never refused for it"
     assert Budget(20, 20, 2, ANYTHING).less(weighed(fuelled(), gas_fee_units=3)) == Budget(7, 10, 2, ANYTHING)
 
 

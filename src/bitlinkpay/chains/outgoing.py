@@ -265,6 +265,11 @@ def numbers_taken(family: Family, purpose: Purpose) -> int:
     return 2 if family is Family.EVM and purpose is Purpose.SETUP else 1
 
 
+def pays_for_itself(family: Family, purpose: Purpose) -> bool:
+    """Say whether the fee comes off what a transaction brings to its payer: a Bitcoin sweep spends nothing else."""
+    return family is Family.BITCOIN and purpose is Purpose.SWEEP
+
+
 class CannotPlan(Exception):
     """The intent cannot be carried out as it is, now or ever; `reason` is for people. Nothing was sent."""
 

@@ -164,7 +164,7 @@ class Sending:
         payer: the wallet whose lane it waits in.
         payment: what is paid; None for a wallet's `SETUP`.
         fee_max_units: native units it may cost at most, alone or as its share of a batch.
-        covered_units: what of that lent energy pays: the payer need not hold it.
+        covered_units: what of that lent energy pays, or the money itself (Bitcoin): the payer need not hold it.
         state: see `SENDING`.
         transaction_id: what carries it now.
         reason: why it waits or failed, "" otherwise.

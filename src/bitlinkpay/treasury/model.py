@@ -85,7 +85,8 @@ class Move:
         gas_units: native units that the source gets first, 0 unless `FUELLED` or `LENT`.
         stake_units: stake that the source is lent, 0 unless `LENT`.
         lend_fee_units: native units that lending it may cost.
-        covered_units: what of `fee_max_units` energy pays, so that the source need not hold it.
+        covered_units: what of `fee_max_units` lent energy pays, or the money itself (Bitcoin): the payer need not hold
+            it.
         state: see `MOVE`.
     """
 

@@ -49,7 +49,7 @@ class Budget:
     def refusal(self, weighed: Weighed) -> str:
         """Say why a move must wait though it pays, "" if it need not."""
         assert weighed.move is not None, "what waits already"
-        if weighed.hot_units > self.hot_units:
+        if weighed.hot_units > max(0, self.hot_units):
             return "the hot wallet holds too little of the network's coin"
         return self._gas_refusal(weighed) if weighed.move.gas_units else ""
 

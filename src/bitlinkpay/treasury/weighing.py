@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, FeeTooHigh, LacksGas, Payment, Purpose, Wallet
+from bitlinkpay.chains.outgoing import (
+    CannotPlan,
+    FeeQuote,
+    FeeTooHigh,
+    LacksGas,
+    Payment,
+    Purpose,
+    Wallet,
+    pays_for_itself,
+)
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import new_uuid7
@@ -44,7 +53,7 @@ class Weighed:
         if self.move is None:
             return 0
         if self.move.method is Method.TOGETHER:
-            return self.move.fee_max_units
+            return self.move.fee_max_units - self.move.covered_units
         return self.move.gas_units + self.gas_fee_units + 2 * self.move.lend_fee_units  # it is taken back as well
 
 
@@ -177,6 +186,7 @@ class Scales:
 
     def _move(self, address: Sweepable, payer: Wallet, fee_max_units: int, *, gas_units: int = 0) -> Move:
         method = Method.FUELLED if gas_units else Method.ALONE if payer == address.source else Method.TOGETHER
+        brings_fee = pays_for_itself(self._parts.network.family, Purpose.SWEEP)
         return Move(
             move_id=new_uuid7(),
             kind=MoveKind.SWEEP,
@@ -189,6 +199,7 @@ class Scales:
             units=address.units,
             fee_max_units=fee_max_units,
             gas_units=gas_units,
+            covered_units=fee_max_units if brings_fee else 0,
             state=MoveState.FUELLING if gas_units else MoveState.MOVING,
         )
 

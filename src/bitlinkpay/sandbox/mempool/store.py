@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from bitlinkpay.chains.base import Arrival
-from bitlinkpay.chains.outgoing import LOANS, Payment
+from bitlinkpay.chains.outgoing import LOANS, Payment, pays_for_itself
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.chains.simulated_format import read_txid, spell_txid
 from bitlinkpay.chains.simulated_lending import fee_of
@@ -68,7 +68,8 @@ class Mempool:
 
     async def _lacking(self, tx: Tx, network: Network, transaction: SimulatedTransaction) -> str:
         needed = Counter({(transaction.intent.payer.address, self._registry.native(network.id).id): 0})
-        needed[transaction.intent.payer.address, self._registry.native(network.id).id] += transaction.plan.fee_units
+        if not pays_for_itself(network.family, transaction.intent.purpose):
+            needed[transaction.intent.payer.address, self._registry.native(network.id).id] += transaction.plan.fee_units
         for payment in () if transaction.intent.purpose in LOANS else transaction.intent.payments:
             needed[payment.source.address, payment.asset] += payment.units
         for (address, asset), units in needed.items():
