@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from tests.flows.conftest import Start
+from tests.flows.faults import Crash, FaultyDatabase, Fuse
 from tests.flows.paying import STRANGERS, Cashier
 from tests.flows.test_payouts import earn
 from tests.support.clock import ManualClock
@@ -371,6 +372,27 @@ async def test_where_nothing_makes_a_wallet_ready_payments_go_one_by_one(cashier
     assert await states(cashier, payouts) == ["completed"] * 3
     assert await cashier.transactions(NETWORK) == [(0, "final"), (1, "final"), (2, "final")]
     assert {*sender.planned} == {1}
+
+
+async def test_whether_a_lane_is_open_is_asked_until_it_is(cashier: Cashier) -> None:
+    """Its chain is silent at first; afterwards nothing of it is asked at every step for ever."""
+    await cashier.ask(ASSET, "1")
+    fuse = Fuse(at=1)  # dies at the question
+    worker = cashier.build_lane(NETWORK, FaultyDatabase(cashier.world.database, fuse))  # type: ignore[arg-type]
+    with pytest.raises(Crash):
+        await worker.step()
+    assert await cashier.world.rows("select from lanes") == []
+    assert await worker.step()
+    assert await cashier.world.rows("select next_number from lanes") == [(1,)]
+    while await worker.step():
+        pass
+    before = fuse.ticks
+    await worker.step()
+    idle = fuse.ticks - before
+    fresh, asked = cashier.build_lane(NETWORK, FaultyDatabase(cashier.world.database, fuse)), fuse.ticks  # type: ignore[arg-type]
+    cashier.wall.advance(timedelta(seconds=21))
+    await fresh.step()
+    assert fuse.ticks - asked == idle + 2, "before and after the one question"
 
 
 async def test_PAY_02_a_worker_without_the_lease_does_nothing(cashier: Cashier) -> None:

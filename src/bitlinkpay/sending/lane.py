@@ -62,6 +62,7 @@ class LaneWorker(Generic[P]):
         self._payer = payer
         self._lease = Lease(parts, payer, token or uuid4())
         self._follower = Follower(parts, payer, self._lease)
+        self._is_open = False
 
     async def step(self) -> bool:
         """Do one bounded piece of work; return True when there may be more now."""
@@ -82,12 +83,15 @@ class LaneWorker(Generic[P]):
 
     async def _open(self) -> None:
         """Open the lane at its first use, where the chain says that it stands."""
+        if self._is_open:  # for good: no lane is ever closed
+            return
         parts, network = self._parts, self._parts.network.id
         async with parts.database.reader() as tx:
             is_open = await lanes.is_open(tx, network, self._payer.address)
         if not is_open:
             lane = await parts.sender.lane(self._payer)
             await parts.database.unit(lambda tx: lanes.open_(tx, network, self._payer, lane.next_number))
+        self._is_open = True
 
     async def _send_next(self, number: int) -> bool:
         """Put the next payments of the queue into a transaction; say whether there was anything to do."""
