@@ -57,7 +57,7 @@ class Fuse:
     ticks: int = 0
     blown: str = ""
 
-    def strikes(self, place: Place, what: str) -> bool:
+    def strikes(self, place: Place, what: str, query: str = "") -> bool:
         """Count a tick; say whether the process is struck here. A kill does not return."""
         self.ticks += 1
         if self.ticks != self.at:
@@ -65,7 +65,7 @@ class Fuse:
         if self.fault is Fault.SLEEP and place not in (Place.CALL, Place.SIGNER):
             self.at += 1
             return False
-        self.blown = f"{self.fault} at {place} {what} ({self.ticks})"
+        self.blown = f"{self.fault} at {place} {what}{' '.join(query.split())[:48]} ({self.ticks})"
         if self.fault is Fault.KILL:
             raise Crash(self.blown)
         return True
@@ -88,14 +88,13 @@ class FaultyTx:
     fuse: Fuse
 
     async def _run(self, query: str, call: Callable[[], Awaitable[T]]) -> T:
-        what = " ".join(query.split())[:48]
-        self._tick("before " + what)
+        self._tick("before ", query)
         answer = await call()
-        self._tick("after " + what)
+        self._tick("after ", query)
         return answer
 
-    def _tick(self, what: str) -> None:
-        if self.fuse.strikes(Place.STATEMENT, what):
+    def _tick(self, when: str, query: str) -> None:
+        if self.fuse.strikes(Place.STATEMENT, when, query):
             connection: Connection = self.tx  # type: ignore[assignment]
             connection.terminate()
             raise ConnectionResetError("cut")

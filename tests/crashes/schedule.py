@@ -9,11 +9,12 @@ from tests.crashes.flow import Act, Flow
 from tests.crashes.flows.chains import Chains
 from tests.crashes.flows.orders import Orders
 from tests.crashes.flows.payouts import Payouts
+from tests.crashes.flows.settlements import Settlements
 from tests.crashes.flows.sweeps import Sweeps
 from tests.crashes.flows.workers import Workers
 from tests.crashes.stage import Stage
 
-FLOWS: Sequence[type[Flow]] = (Workers, Chains, Payouts, Orders, Sweeps)
+FLOWS: Sequence[type[Flow]] = (Workers, Chains, Payouts, Orders, Sweeps, Settlements)
 """What a schedule is made of; another flow is one more name here."""
 
 CASTS = (
@@ -23,11 +24,22 @@ CASTS = (
     ("solana", "usdt-solana"),
     ("bitcoin", "btc-bitcoin"),
 )
+FIRST = (
+    ("Payouts", "ask"),
+    ("Payouts", "ask"),
+    ("Settlements", "run"),
+    ("Settlements", "request"),
+    ("Sweeps", "sweep"),
+)
 ACTS = (1, 5)
-STRIKES = (("pay", 90), ("pay", 90), ("pay", 60), ("watch", 45), ("tell", 30))
+STRIKES = (("settle", 60), ("pay", 90), ("pay", 90), ("pay", 60), ("watch", 45), ("tell", 30))
 """On whom the rest of a schedule strikes, and how far off at most."""
 FAULTS = {Fault.KILL: 7, Fault.CUT: 1, Fault.SLEEP: 2}
-REQUESTS = ("ask", "repeat", "decide", "open")
+SHORT = {"run": 60, "sweep": 40}
+"""How far off a strike may be on a worker whose step is shorter than a payer's; it falls asleep at a call, of which there
+are few, and those come early."""
+DROWSY = 12
+REQUESTS = ("ask", "repeat", "decide", "open", "rule", "request", "recall")
 FARTHEST = 90
 """Ticks after which a fuse blows at the latest; few processes run longer without rest."""
 
@@ -44,12 +56,12 @@ class Script:
 
 
 def draw(seed: int) -> Script:
-    """Draw a schedule: a request first, then whatever comes."""
+    """Draw a schedule: money that is to leave first, then whatever comes."""
     dice = Random(seed)
     network, asset = CASTS[seed % len(CASTS)]
     named = {(flow.__name__, name): weight for flow in FLOWS for name, weight in flow.WEIGHTS.items()}
     drawn = dice.choices(list(named), weights=list(named.values()), k=dice.randint(*ACTS))
-    acts = tuple(_act(dice, *name) for name in [("Payouts", "ask"), *drawn])
+    acts = tuple(_act(dice, *name) for name in [dice.choice(FIRST), *drawn])
     return Script(seed, network, asset, acts, tuple(_strike(dice, *one) for one in STRIKES))
 
 
@@ -60,7 +72,8 @@ def _strike(dice: Random, loop: str, farthest: int) -> Act:
 
 def _act(dice: Random, flow: str, name: str) -> Act:
     fault = dice.choices(list(FAULTS), weights=list(FAULTS.values()))[0]
-    place = dice.randint(1, FARTHEST) if dice.random() < 0.8 else 0
+    farthest = DROWSY if name in SHORT and fault is Fault.SLEEP else SHORT.get(name, FARTHEST)
+    place = dice.randint(1, farthest) if dice.random() < 0.8 else 0
     if name in REQUESTS:  # they have few steps, and most of them go well
         place = dice.randint(1, 40) if dice.random() < 0.5 else 0
     return Act(flow, name, dice.getrandbits(32), fault, place)

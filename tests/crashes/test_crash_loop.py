@@ -18,9 +18,9 @@ from tests.support.server import TestServer
 from bitlinkpay.sending.model import OwnerKind
 from bitlinkpay.sending.service import Owner
 
-COUNT = int(os.environ.get("BITLINKPAY_CRASHES", "800"))
+COUNT = int(os.environ.get("BITLINKPAY_CRASHES", "2000"))
 FIRST = int(os.environ.get("BITLINKPAY_CRASH_SEED", "0"))
-UNIT = 25
+UNIT = 50
 UNITS = [range(first, min(first + UNIT, FIRST + COUNT)) for first in range(FIRST, FIRST + COUNT, UNIT)]
 
 

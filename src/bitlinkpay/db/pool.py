@@ -90,7 +90,7 @@ class Database:
                 timeout=_CONNECT_S,
                 statement_cache_size=statement_cache_size,
                 max_inactive_connection_lifetime=300,
-                init=_teach_json,
+                init=teach_json,
                 reset=_leave_as_is,
                 server_settings={"application_name": application_name, "timezone": "UTC"},
             )
@@ -299,7 +299,8 @@ def _local_settings(limits: Limits) -> str:
     return "; ".join(f"SET LOCAL {name} = {value // timedelta(milliseconds=1)}" for name, value in values.items())
 
 
-async def _teach_json(connection: Connection) -> None:
+async def teach_json(connection: Connection) -> None:
+    """Let a connection take and give JSON as plain Python."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",

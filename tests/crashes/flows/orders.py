@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tests.crashes.faults import FaultyDatabase, Fuse
 from tests.crashes.flow import Act, Loop
-from tests.crashes.stage import Process, Stage, text_of
+from tests.crashes.stage import CALM, Process, Stage, text_of
 from tests.flows.harness import REGISTRY, fee_of, market
 
 from bitlinkpay.core.errors import Problem, Unavailable
@@ -61,6 +61,18 @@ class Orders:
             return "no order"
         await self.stage.world.pay(act.dice().choice(known))
         return "paid"
+
+    async def earn(self, amount: str) -> None:
+        """Let an order be opened, paid and made final, and a worker see it: there is money at an address of its own."""
+        stage = self.stage
+        self.wanted.append(Wanted(f"order-{stage.seed}-{len(self.wanted)}", Decimal(amount)))
+        await self._open(self.wanted[-1], FaultyDatabase(stage.world.database, Fuse()))
+        order = self.wanted[-1].order
+        assert order is not None
+        await stage.world.pay(order)
+        await stage.world.mine(stage.network, REGISTRY.networks[stage.network].sandbox_lag + 1)
+        await stage.free_cursors()
+        await stage.work(0, "watch", CALM)
 
     async def cancel(self, act: Act) -> str:
         known = [wanted.order for wanted in self.wanted if wanted.order]

@@ -25,7 +25,7 @@ from bitlinkpay.sending.stops import store as stops
 from bitlinkpay.sending.stops.store import Scope, Stop
 
 AMOUNTS = ("0.2", "0.5", "0.7", "1.5")  # the last one is reviewed
-_ENDS = {"completed": 4, "failed": 8, "cancelled": 8, "rejected": 8}  # what each end is called in a callback
+ENDS = {"completed": 4, "failed": 8, "cancelled": 8, "rejected": 8}  # what each end is called in a callback
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Payouts:
         wanted = [payout.units] if payout.state is PayoutState.COMPLETED else []
         assert paid == wanted, f"{payout.state}, and on the chain {paid}"
         told = [body["status"] for body in self.stage.inbox.about_id(payout.payout_id.hex)]
-        assert told == [_ENDS[payout.state.value]], (payout.state, told)
+        assert told == [ENDS[payout.state.value]], (payout.state, told)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -198,24 +198,7 @@ class Payouts:
         return payout.state.value
 
     def _service(self, fuse: Fuse) -> tuple[Service, FaultyDatabase]:
-        stage = self.stage
-        sender = FaultySender(stage.cashier.sender(stage.network), fuse, stage.world.database)
-
-        async def quotes(intent: Intent):
-            return await sender.quote(intent)
-
-        async def prices(base: str, quote: str) -> Decimal:
-            return await market(base, "CNY") / await market(quote, "CNY")
-
-        service = Service(
-            registry=REGISTRY,
-            quotes=quotes,
-            prices=prices,
-            providers=[stage.world.lists],
-            hot_wallet=stage.cashier.ring.hot_wallet,
-            clock=stage.world.clock,
-        )
-        return service, FaultyDatabase(stage.world.database, fuse)
+        return payouts_on(self.stage, fuse)
 
     async def _in_review(self) -> list[Payout]:
         async with self.stage.world.database.reader() as tx:
@@ -233,6 +216,27 @@ class Payouts:
         ):
             found.setdefault(str(target), []).append(int(Decimal(str(units))))
         return found
+
+
+def payouts_on(stage: Stage, fuse: Fuse) -> tuple[Service, FaultyDatabase]:
+    """Return the payouts of a process on this fuse, and its database."""
+    sender = FaultySender(stage.cashier.sender(stage.network), fuse, stage.world.database)
+
+    async def quotes(intent: Intent):
+        return await sender.quote(intent)
+
+    async def prices(base: str, quote: str) -> Decimal:
+        return await market(base, "CNY") / await market(quote, "CNY")
+
+    service = Service(
+        registry=REGISTRY,
+        quotes=quotes,
+        prices=prices,
+        providers=[stage.world.lists],
+        hot_wallet=stage.cashier.ring.hot_wallet,
+        clock=stage.world.clock,
+    )
+    return service, FaultyDatabase(stage.world.database, fuse)
 
 
 _PAID = """
