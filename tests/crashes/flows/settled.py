@@ -52,9 +52,7 @@ class Settled:
     async def _listed(self) -> list[Listed]:
         stage = self.stage
         async with stage.world.database.reader() as tx:
-            page = await store.list_of_merchant(
-                tx, stage.world.merchant.merchant_id, rule_id=None, before=None, limit=LARGEST_PAGE
-            )
+            page = await store.list_of_merchant(tx, stage.world.merchant.merchant_id, before=None, limit=LARGEST_PAGE)
         return [one for one in page if one.settlement.created_at >= stage.began_at]
 
     def _hold_triggers(self, found: Collection[Listed]) -> None:
