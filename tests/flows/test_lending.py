@@ -67,6 +67,7 @@ async def test_an_address_that_has_an_account_needs_no_coin_and_is_not_planned_w
     await lender.step()
     lender.world.pay(order, 30 * COIN)
     await lender.finish()
+    await lender.world.finish()
     assert await lender.moves() == [("lent", USDT, "done")] * 2
     async with lender.world.database.reader() as tx:
         assert await lender.sweepable(tx) == [], "it has our stake"
@@ -132,10 +133,13 @@ async def test_a_loan_that_was_never_made_is_owed_by_nobody(lender) -> None:
 
 async def test_what_the_signer_does_not_take_back_stays_lent_until_it_does(lender) -> None:
     await lender.paid_order()
-    lender.pen.refused = {P.RECALL}
-    await lender.rounds(4)
+    await lender.rounds(3)
+    await lender.treasury.step(replace(lender.permit, purposes=lender.permit.purposes - {P.RECALL}))
     ((state, stake),) = await lender.loans()
-    assert (state, lender.lent()) == ("returning", stake)
+    assert (state, lender.lent(), await lender.recalls()) == ("lent", stake, []), "it signs no such thing"
+    lender.pen.refused = {P.RECALL}
+    await lender.step()
+    assert (await lender.loans(), lender.lent()) == ([("returning", stake)], stake)
     await lender.pass_time(timedelta(hours=2))
     lender.restart()
     await lender.step()
