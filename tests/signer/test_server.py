@@ -10,6 +10,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -36,7 +37,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 def environment(**extra: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(SOURCE), **extra}
 
 
 def launch(folder: Path, *options: str, **extra: str) -> "subprocess.Popen[str]":
@@ -72,17 +74,41 @@ def server(folder: Path, ring: KeyRing, start: Start) -> "subprocess.Popen[str]"
     return start(folder)
 
 
-async def test_status_and_keyring(server: "subprocess.Popen[str]", folder: Path, ring: KeyRing) -> None:
-    client = SignerClient(folder)
+@dataclass(frozen=True)
+class Standing:
+    """A server that many tests talk to, none of which may leave anything behind in it: each start costs most of a second."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+    ring: KeyRing
+    unlock: Unlock
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    folder = tmp_path_factory.mktemp("standing")
+    create_key_file(folder / "signer.key")
+    unlock = from_key_file(folder / "signer.key")
+    ring = service.init(folder / "signer", unlock, now=NOW)
+    process = launch(folder / "signer", "--key-file", str(folder / "signer.key"))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield Standing(process, folder / "signer", ring, unlock)
+    process.kill()
+    process.communicate()
+
+
+async def test_status_and_keyring(standing: Standing) -> None:
+    client = SignerClient(standing.folder)
     shown = await client.status()
-    assert (shown.fingerprint, shown.pid) == (ring.fingerprint, server.pid)
-    assert await client.keyring() == ring
-    assert service.status(folder).is_running
+    assert (shown.fingerprint, shown.pid) == (standing.ring.fingerprint, standing.process.pid)
+    assert await client.keyring() == standing.ring
+    assert service.status(standing.folder).is_running
 
 
-async def test_extend_solana(server: "subprocess.Popen[str]", folder: Path, unlock: Unlock) -> None:
-    client = SignerClient(folder)
-    expected = SolanaBranch.of(service.open_seed(folder, unlock).seed).pool(256, 100)
+async def test_extend_solana(standing: Standing) -> None:
+    client = SignerClient(standing.folder)
+    expected = SolanaBranch.of(service.open_seed(standing.folder, standing.unlock).seed).pool(256, 100)
     assert await client.extend_solana(256, 100) == expected
     assert await client.extend_solana(256, 100) == expected
     assert len(await client.extend_solana(0, 1000)) == 1000
@@ -91,12 +117,13 @@ async def test_extend_solana(server: "subprocess.Popen[str]", folder: Path, unlo
 @pytest.mark.parametrize(
     ("first", "count"), [(0, 0), (0, -1), (0, 1001), (-1, 1), (2**31 - 1, 1), (2**31 - 5, 10), (2**40, 1)]
 )
-async def test_extend_solana_is_bounded(server: "subprocess.Popen[str]", folder: Path, first: int, count: int) -> None:
+async def test_extend_solana_is_bounded(standing: Standing, first: int, count: int) -> None:
     with pytest.raises(SignerRefused, match="1 to 1000"):
-        await SignerClient(folder).extend_solana(first, count)
+        await SignerClient(standing.folder).extend_solana(first, count)
 
 
-def test_socket_and_folder_are_for_the_owner_only(server: "subprocess.Popen[str]", folder: Path) -> None:
+def test_socket_and_folder_are_for_the_owner_only(standing: Standing) -> None:
+    folder = standing.folder
     mode = (folder / protocol.SOCKET).stat().st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o600
@@ -139,8 +166,8 @@ def framed(body: bytes) -> bytes:
         b'{"type":"extend_solana","first":"0","count":"1"}',
     ],
 )
-def test_PAY_37_there_is_no_other_method(server: "subprocess.Popen[str]", folder: Path, body: bytes) -> None:
-    answer = protocol.decode_reply(talk(folder, framed(body))[4:])
+def test_PAY_37_there_is_no_other_method(standing: Standing, body: bytes) -> None:
+    answer = protocol.decode_reply(talk(standing.folder, framed(body))[4:])
     assert answer == protocol.Refusal("no such request")
 
 
@@ -168,15 +195,13 @@ def test_PAY_37_a_request_to_sign_has_no_place_for_foreign_bytes() -> None:
 @pytest.mark.parametrize(
     "raw", [b"\x00", b"\x00\x00\x00\x09abc", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xffxx", b"GET / HTTP/1.1\r\n\r\n"]
 )
-async def test_a_broken_frame_ends_the_connection_and_nothing_else(
-    server: "subprocess.Popen[str]", folder: Path, raw: bytes
-) -> None:
-    assert talk(folder, raw) == b""
-    assert (await SignerClient(folder).status()).pid == server.pid
+async def test_a_broken_frame_ends_the_connection_and_nothing_else(standing: Standing, raw: bytes) -> None:
+    assert talk(standing.folder, raw) == b""
+    assert (await SignerClient(standing.folder).status()).pid == standing.process.pid
 
 
-def test_many_requests_on_one_connection(server: "subprocess.Popen[str]", folder: Path) -> None:
-    answer = talk(folder, protocol.encode_frame(protocol.Status()) * 3)
+def test_many_requests_on_one_connection(standing: Standing) -> None:
+    answer = talk(standing.folder, protocol.encode_frame(protocol.Status()) * 3)
     assert answer[: len(answer) // 3] * 3 == answer
 
 
