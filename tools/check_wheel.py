@@ -51,10 +51,11 @@ def build(folder: Path) -> Path:
 
 def install(folder: Path, wheel: Path) -> Path:
     env = folder / "env"
-    venv.create(env, with_pip=True)
-    pip = [str(env / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")])
-    run([*pip, "--no-deps", str(wheel)])
+    venv.create(env, with_pip=False)
+    # By the pip that we have, and compiled when it is first imported: most of what the packages bring never is.
+    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "install", "--no-compile", "--quiet"]
+    run([*pip, "--disable-pip-version-check", "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")])
+    run([*pip, "--disable-pip-version-check", "--no-deps", str(wheel)])
     return env / "bin" / "bitlinkpay"
 
 
