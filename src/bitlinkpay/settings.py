@@ -33,7 +33,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     dsn: str = ""
     owner_dsn: str = ""
-    pool_size: int = 4
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 4
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,8 +53,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     endpoints: tuple[str, ...] = ()
-    quorum: int = 1
-    poll: float = 0
+    quorum: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+    poll: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0
     finality: Literal["finalized", "safe"] = "finalized"
     proof: Literal["", "recomputed", "compared"] = ""
     batches: bool = True
@@ -65,7 +65,7 @@ class CallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What merchant URLs may name besides public addresses on 443: networks in CIDR form, extra ports."""
 
     allowed_networks: tuple[str, ...] = ()
-    allowed_ports: tuple[int, ...] = ()
+    allowed_ports: tuple[Annotated[int, msgspec.Meta(ge=1, le=65535)], ...] = ()
     is_http_allowed: bool = False
 
 
@@ -80,7 +80,7 @@ class RateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is_static: bool = False
     tickers: dict[str, str] = {}
     fiat_reference: str = ""
-    refresh_s: int = 10
+    refresh_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 10
 
 
 class SettlementSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +92,7 @@ class SettlementSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`block_s`: seconds between the blocks that simulated networks mine by themselves; 0 means by hand only."""
 
-    block_s: float = 3
+    block_s: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 3
 
 
 def usual_api_processes() -> int:

@@ -169,7 +169,27 @@ def test_a_misspelt_key_within_a_section_is_refused(tmp_path, text, named):
         load_settings(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("text", ["api_processes = 0", "[wm]\nport = 70000", "log_level = 'LOUD'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "api_processes = 0",
+        "[wm]\nport = 70000",
+        "log_level = 'LOUD'",
+        "[database]\npool_size = 0",
+        "[database]\npool_size = 101",
+        "[networks.tron]\nquorum = 0",
+        "[networks.tron]\nquorum = 21",
+        "[networks.tron]\npoll = -1",
+        "[networks.tron]\npoll = nan",
+        "[networks.tron]\npoll = 3601",
+        "[callbacks]\nallowed_ports = [0]",
+        "[callbacks]\nallowed_ports = [443, 65536]",
+        "[rates]\nrefresh_s = 0",
+        "[rates]\nrefresh_s = 3601",
+        "[sandbox]\nblock_s = -0.1",
+        "[sandbox]\nblock_s = inf",
+    ],
+)
 def test_a_value_out_of_its_range_is_refused(tmp_path, text):
     with pytest.raises(Invalid, match=r"bitlinkpay\.toml"):
         load_settings(write(tmp_path, text))

@@ -45,7 +45,7 @@ def load_networks(settings: Settings, *, used: Collection[str] = ()) -> Registry
 
     Raises:
         MissingRows: one of those has no row any more.
-        Invalid: the settings name a network without a row; BadRegistry: a row is wrong.
+        Invalid: the settings name a network without a row, or fewer hosts than its quorum; BadRegistry: a row is wrong.
     """
     registry = load_registry(*settings.registry_paths)
     if gone := set(used) - registry.networks.keys():
@@ -55,6 +55,8 @@ def load_networks(settings: Settings, *, used: Collection[str] = ()) -> Registry
         raise Invalid(f"bitlinkpay.toml names unknown networks: {', '.join(sorted(unknown))}")
     named = {name: Endpoints(row.endpoints, row.quorum) for name, row in settings.networks.items() if row.endpoints}
     endpoints = {**registry.endpoints, **named}
+    if not settings.is_sandbox:
+        _check_quorums(endpoints)
     on = registry.networks.keys() if settings.is_sandbox else endpoints.keys()
     known = {*on, *used}
     return Registry(
@@ -63,6 +65,15 @@ def load_networks(settings: Settings, *, used: Collection[str] = ()) -> Registry
         MappingProxyType(endpoints),
         switched_off=frozenset(known - on),
     )
+
+
+def _check_quorums(endpoints: Mapping[str, Endpoints]) -> None:
+    for name, nodes in endpoints.items():
+        operators = count_operators(nodes.urls)
+        if nodes.quorum > operators:
+            raise Invalid(
+                f"networks.{name}: quorum is {nodes.quorum}, and endpoints names {operators} hosts; name more"
+            )
 
 
 def chains_of(settings: Settings, registry: Registry, database: Database, ring: KeyRing) -> Mapping[str, Chain]:
