@@ -104,6 +104,13 @@ def test_a_number_out_of_its_range_is_wrong_usage_before_anything_is_made(capsys
     assert not (tmp_path / "new").exists()
 
 
+def test_a_place_that_is_no_address_costs_no_try_of_a_password(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["settlement", "request", "Shop", "usdt-tron", "1", "--address", "T", "--code", "1", "--from", "office"])
+    assert caught.value.code == 2
+    assert "'office' is no IP address; write one such as 203.0.113.7" in capsys.readouterr().err
+
+
 def test_a_broken_belief_is_not_hidden(capsys):
     def run(parser, words):
         raise AssertionError

@@ -11,7 +11,7 @@ from bitlinkpay.cli.merchant_security import PASSWORD_VARIABLE
 SHOP = "Corner Shop"
 TARGET = "TNPeeaaFB7K9cmo4uQpcU32zGK8G1NYqeL"
 TRX = "trx-tron"
-NOBODY = {prefix: f"{prefix}_" + "0" * 32 for prefix in ("out", "dep", "set", "rul", "dif", "rfl", "key")}
+NOBODY = {prefix: f"{prefix}_" + "0" * 32 for prefix in ("out", "dep", "set", "rul", "dif", "rfl", "key", "evt")}
 PROOF = ("--code", "000000")
 
 
@@ -101,13 +101,13 @@ NOT_THERE = (
     (("payout", "start", "all", SHOP), "`all` takes nothing after it"),
     (("payout", "start", "network", NETWORK), "not stopped"),
     (("treasury", "claim", "x"), "not an id of the form dep_"),
-    (("treasury", "claim", NOBODY["dep"]), "no deposit"),
+    (("treasury", "claim", NOBODY["dep"]), f"no deposit {NOBODY['dep']}; see"),
     (("treasury", "claim", NOBODY["dep"], "--sender", "nobody"), "no deposit"),
     (("treasury", "claim", NOBODY["dep"], "--refill", NOBODY["dep"]), "not an id of the form rfl_"),
     (("treasury", "refill", "usdt-mars", "1"), "no asset 'usdt-mars'"),
     (("treasury", "refill", ASSET, "0"), "above zero"),
     (("treasury", "refill", ASSET, "0.0000001"), "at most 22 digits before the point and 6 after it"),
-    (("treasury", "refill", ASSET, "1"), "cold storage holds 0 base units"),
+    (("treasury", "refill", ASSET, "1"), f"cold storage holds 0 {ASSET} by the books, not 1 {ASSET}"),
     (("treasury", "refill", ASSET, "1", "--fee", "x"), "plain digits"),
     (("treasury", "levels", ASSET, "--floor", "1", "--target", "2"), "all three at once"),
     (("treasury", "levels", ASSET, "--floor", "3", "--target", "2", "--ceiling", "4"), "floor <= target <= ceiling"),
@@ -165,6 +165,8 @@ NOT_THERE = (
     (("unassigned", "credit", NOBODY["dep"]), "no unassigned money"),
     (("unassigned", "accept", NOBODY["dep"]), "no unassigned money"),
     (("unassigned", "release", NOBODY["dep"]), "no quarantined money"),
+    (("webhook", "show", NOBODY["evt"]), f"no callback {NOBODY['evt']}"),
+    (("webhook", "resend", NOBODY["evt"]), f"no callback {NOBODY['evt']}"),
     (("lane", "thaw", NETWORK), "is not frozen"),
     (("lane", "thaw", NETWORK, TARGET), "no lane of this wallet"),
     (("lane", "thaw", NETWORK, "nobody"), "wallet: a TRON address"),

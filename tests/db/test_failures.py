@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from asyncpg.exceptions import InterfaceError, InternalClientError, PostgresError
 
-from bitlinkpay.db.failures import Failure, classify, failure_at_commit
+from bitlinkpay.db.failures import Failure, classify, failure_at_commit, one_line
 
 CASES = [
     (asyncpg.SerializationError("40001"), Failure.RERUN),
@@ -89,3 +89,8 @@ def test_an_error_answered_to_commit_is_a_definite_no(sqlstate: str, meaning: Fa
 )
 def test_anything_else_at_commit_says_nothing(error: Exception):
     assert failure_at_commit(error) is Failure.UNKNOWN
+
+
+def test_an_error_is_one_line_and_one_without_words_is_named():
+    assert one_line(asyncpg.DiskFullError("no room\nmake some")) == "no room; make some"
+    assert one_line(TimeoutError()) == "TimeoutError"

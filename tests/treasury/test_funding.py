@@ -51,13 +51,13 @@ async def test_what_the_network_took_for_it_is_gas_of_cold_storage(written: Writ
     made = await refill(written, TOKEN, 30, (COIN, 10))
     assert await balances(written, accounts.COLD, accounts.in_transit(made)) == [70, 30]
     assert await balances(written, accounts.COLD, accounts.GAS, asset=COIN) == [0, 10]
-    with pytest.raises(NotClaimable, match="holds 0 base units of trx-tron by the books, not 1"):
+    with pytest.raises(NotClaimable, match=r"holds 0 trx-tron by the books, not 0\.000001 trx-tron"):
         await refill(written, TOKEN, 30, (COIN, 1))
     assert await balances(written, accounts.COLD) == [70]
 
 
 async def test_coin_and_its_own_fee_must_both_be_there(written: Written) -> None:
-    with pytest.raises(NotClaimable, match="cold storage holds 10 base units of trx-tron by the books"):
+    with pytest.raises(NotClaimable, match=r"cold storage holds 0\.00001 trx-tron by the books, not 0\.000011"):
         await refill(written, COIN, 8, (COIN, 3))
     assert await balances(written, accounts.COLD, accounts.GAS, asset=COIN) == [10, 0]
     made = await refill(written, COIN, 8, (COIN, 2))
@@ -67,9 +67,9 @@ async def test_coin_and_its_own_fee_must_both_be_there(written: Written) -> None
 @pytest.mark.parametrize(
     ("asset", "units", "fee", "told"),
     [
-        (TOKEN, 101, None, "holds 100 base units of usdt-tron by the books, not 101"),
-        (TOKEN, 30, (COIN, 11), "holds 10 base units of trx-tron by the books, not 11"),
-        (REGISTRY.assets["usdt-ethereum"], 1, None, "holds 0 base units of usdt-ethereum by the books, not 1"),
+        (TOKEN, 101, None, "holds 0.0001 usdt-tron by the books, not 0.000101"),
+        (TOKEN, 30, (COIN, 11), "holds 0.00001 trx-tron by the books, not 0.000011"),
+        (REGISTRY.assets["usdt-ethereum"], 1, None, "holds 0 usdt-ethereum by the books, not 0.000001"),
     ],
 )
 async def test_no_more_leaves_cold_storage_than_the_books_say_is_there(
@@ -100,9 +100,11 @@ async def state_of(written: Written, deposit_id: DepositId) -> str:
 @pytest.mark.parametrize("units", [29, 31])
 async def test_a_refill_is_all_that_was_sent_or_another_one(written: Written, units: int) -> None:
     made, deposit_id = await refill(written, TOKEN, 30), await arrived(written, units)
-    with pytest.raises(NotClaimable, match=f"has 30 base units of usdt-tron on their way and the money is {units}"):
+    with pytest.raises(
+        NotClaimable, match=f"has 0.00003 usdt-tron on its way and the money is 0.0000{units} usdt-tron"
+    ):
         await claim(written, deposit_id, made)
-    with pytest.raises(NotClaimable, match="has 0 base units of usdt-tron on their way"):
+    with pytest.raises(NotClaimable, match="has 0 usdt-tron on its way"):
         await claim(written, deposit_id, RefillId(new_uuid7()))
     assert await state_of(written, deposit_id) == "unassigned"
     assert await balances(written, accounts.in_transit(made)) == [30]
@@ -117,7 +119,7 @@ async def test_LED_09_a_refill_that_arrived_is_no_new_money_and_arrives_once(wri
     assert await state_of(written, deposit_id) == "claimed"
     names = (accounts.in_transit(made), accounts.hot_custody("Thot"), accounts.unattributed(deposit_id), accounts.COLD)
     assert await balances(written, *names, accounts.EQUITY) == [0, 30, 0, 70, 100]
-    with pytest.raises(NotClaimable, match="has 0 base units"):
+    with pytest.raises(NotClaimable, match="has 0 usdt-tron"):
         await claim(written, again, made)
     with pytest.raises(NotClaimable, match="this money is claimed"):
         await claim(written, deposit_id, None)

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Final
 
 from bitlinkpay.app.networks import chains_of
@@ -20,8 +21,17 @@ DEVICE_VARIABLE: Final = "BITLINKPAY_DEVICE"
 def add_proof(parser: argparse.ArgumentParser) -> None:
     """Add what the four checks need."""
     parser.add_argument("--code", required=True, help="the one-time code that the merchant's authenticator shows")
-    parser.add_argument("--from", dest="peer", default="127.0.0.1", metavar="IP", help="where the merchant sits")
+    parser.add_argument(
+        "--from", dest="peer", type=_place, default="127.0.0.1", metavar="IP", help="where the merchant sits"
+    )
     parser.epilog = f"The payment password comes from ${PASSWORD_VARIABLE}, the device's token from ${DEVICE_VARIABLE}."
+
+
+def _place(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no IP address; write one such as 203.0.113.7") from None
 
 
 def read_proof(given: argparse.Namespace) -> Shown:

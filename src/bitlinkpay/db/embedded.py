@@ -207,7 +207,9 @@ def _take_lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Unavailable(f"another process runs the PostgreSQL of {path.parent}; connect to it instead") from None
+        raise Unavailable(
+            f"another process runs the PostgreSQL of {path.parent}: `bitlinkpay serve` runs there already, end it first"
+        ) from None
     return descriptor
 
 

@@ -68,4 +68,4 @@ def failure_at_commit(error: BaseException) -> Failure:
 
 def one_line(error: BaseException) -> str:
     """Return what an error says, for a log of one record a line: the driver breaks it before detail and hint."""
-    return "; ".join(str(error).splitlines())
+    return "; ".join(str(error).splitlines()) or type(error).__name__

@@ -6,7 +6,8 @@ from datetime import datetime
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.errors import Conflict, NotFound
-from bitlinkpay.core.ids import DepositId, RefillId, TransactionId, new_uuid7
+from bitlinkpay.core.ids import DepositId, RefillId, TransactionId, new_uuid7, show_id
+from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits import store
 from bitlinkpay.deposits.changes import store as changes_store
@@ -53,7 +54,7 @@ async def claim(
     after = DEPOSIT.next(deposit.state, DepositEvent.CLAIMED)
     await changes_store.save(tx, [DepositChange(deposit_id, DepositEvent.CLAIMED, deposit.state, after, cause=by)], now)
     if refill is not None:
-        await _check_refill(tx, refill, deposit)
+        await _check_refill(tx, registry.assets[deposit.asset], refill, deposit)
     is_shared = registry.networks[deposit.network].family is Family.TON
     custody = accounts.deposit_custody(deposit.target) if is_shared else accounts.hot_custody(deposit.target)
     await ledger.post_all(tx, [_claimed(deposit, refill, custody, now)])
@@ -84,7 +85,7 @@ def _claimed(deposit: Deposit, refill: RefillId | None, custody: str, now: datet
 async def _claimable(tx: Tx, registry: Registry, deposit_id: DepositId, sender: str) -> Deposit:
     found = await store.lock(tx, [deposit_id])
     if not found:
-        raise NotFound(f"no deposit {deposit_id.hex}")
+        raise NotFound(f"no deposit {show_id('dep', deposit_id)}; see `bitlinkpay treasury unclaimed`")
     (deposit,) = found
     if deposit.merchant_id is not None:
         raise NotClaimable("this money came to a merchant's address; a person decides with `bitlinkpay unassigned`")
@@ -98,11 +99,11 @@ async def _claimable(tx: Tx, registry: Registry, deposit_id: DepositId, sender: 
     return deposit
 
 
-async def _check_refill(tx: Tx, refill: RefillId, deposit: Deposit) -> None:
-    sent = await ledger.balance(tx, accounts.in_transit(refill), deposit.asset)
+async def _check_refill(tx: Tx, asset: Asset, refill: RefillId, deposit: Deposit) -> None:
+    sent = await ledger.balance(tx, accounts.in_transit(refill), asset.id)
     if sent != deposit.units:
         raise NotClaimable(
-            f"this refill has {sent} base units of {deposit.asset} on their way and the money is {deposit.units}: it is"
+            f"this refill has {_amount(sent, asset)} on its way and the money is {_amount(deposit.units, asset)}: it is"
             " another refill, or the company's own"
         )
 
@@ -122,13 +123,18 @@ async def refill(tx: Tx, asset: Asset, units: int, *, fee: tuple[Asset, int] | N
     """
     refill_id = RefillId(new_uuid7())
     wanted = [(asset, units), *([fee] if fee else [])]
-    for one, much in wanted:
+    for one, _ in wanted:
         held = await ledger.balance(tx, accounts.COLD, one.id)
-        if held < sum(other for what, other in wanted if what.id == one.id):
-            raise NotClaimable(f"cold storage holds {held} base units of {one.id} by the books, not {much}")
+        needed = sum(units for asset, units in wanted if asset.id == one.id)
+        if held < needed:
+            raise NotClaimable(f"cold storage holds {_amount(held, one)} by the books, not {_amount(needed, one)}")
     sent = chart.refill_sent(refill_id, asset=asset.id, units=units, happened_at=now)
     burnt = fee and chart_outgoing.gas_spent(
         TransactionId(refill_id), asset=fee[0].id, account=accounts.COLD, units=fee[1], happened_at=now
     )
     await ledger.post_all(tx, [posting for posting in (sent, burnt) if posting])
     return refill_id
+
+
+def _amount(units: int, asset: Asset) -> str:
+    return f"{format_units(units, asset.decimals)} {asset.id}"

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7
+from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7, show_id
 from bitlinkpay.db import outbox
 from bitlinkpay.db.pool import Tx
 from bitlinkpay.webhooks import store
@@ -90,7 +90,7 @@ async def resend(tx: Tx, delivery_id: DeliveryId, *, now: datetime, cause: str) 
         UnknownDelivery: there is none.
     """
     if not await store.restart(tx, delivery_id, now=now, cause=cause):
-        raise UnknownDelivery(f"there is no delivery {delivery_id.hex}")
+        raise UnknownDelivery(f"there is no callback {show_id('evt', delivery_id)}")
 
 
 async def get_delivery(tx: Tx, delivery_id: DeliveryId) -> tuple[Delivery, list[Attempt]]:
@@ -101,7 +101,7 @@ async def get_delivery(tx: Tx, delivery_id: DeliveryId) -> tuple[Delivery, list[
     """
     delivery = await store.find(tx, delivery_id)
     if delivery is None:
-        raise UnknownDelivery(f"there is no delivery {delivery_id.hex}")
+        raise UnknownDelivery(f"there is no callback {show_id('evt', delivery_id)}")
     return delivery, await store.list_attempts(tx, [delivery_id])
 
 
