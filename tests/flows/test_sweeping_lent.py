@@ -14,6 +14,7 @@ from bitlinkpay.chains.simulated_format import FEES
 from bitlinkpay.chains.simulated_lending import COVERING_UNITS, LOAN_FEES
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.treasury.borrowing import WAITS, WAITS_FOR
 
 NETWORK, USDT, TRX = "tron", "usdt-tron", "trx-tron"
 LOAN = COVERING_UNITS // 10**6
@@ -53,6 +54,22 @@ async def test_too_little_stake_lends_nothing_and_coin_is_burnt(collector: Colle
     await sweep(collector)
     assert await collector.moves() == [("fuelled", USDT, "done")]
     assert await collector.loans() == []
+
+
+async def test_an_address_waits_for_stake_that_is_out_for_half_an_hour_and_then_burns_coin(
+    collector: Collector,
+) -> None:
+    await collector.stake(NETWORK, LOAN)
+    large, small = await collector.paid_order(USDT, "100"), await collector.paid_order(USDT, "90")
+    await collector.sweep(NETWORK)  # and nobody takes back what was lent for it
+    await collector.finish(NETWORK)
+    assert await collector.at(large.address, USDT) == 0
+    assert await collector.reasons(USDT) == [WAITS]
+    await collector.cashier.pass_time(WAITS_FOR)
+    await collector.sweep(NETWORK)
+    assert await collector.moves() == [("lent", USDT, "done"), ("fuelled", USDT, "done")]
+    assert await collector.at(small.address, USDT) == 0
+    assert await collector.loans() == [("lent", LOAN)]
 
 
 @pytest.mark.parametrize(("fault", "first"), [(Fault.KILL, 1), (Fault.CUT, 9)])

@@ -1,7 +1,8 @@
 """Who is swept on a loan: where it costs less, the largest first, as far as the stake goes; the others wait or burn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,16 @@ from tests.treasury.test_weighing import HOT, NATIVE, TOKEN, Network, at, parts
 
 from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Intent, Loan, Purpose, Wallet
 from bitlinkpay.core.errors import NotFound
-from bitlinkpay.treasury.borrowing import LOANS_MAX, WAITS, Borrowing, Stake, cost_of, is_needed
+from bitlinkpay.treasury.borrowing import (
+    LOANS_MAX,
+    WAITS,
+    WAITS_FOR,
+    Borrowing,
+    Patience,
+    Stake,
+    cost_of,
+    is_needed,
+)
 from bitlinkpay.treasury.model import Method, Move, MoveState, Sweepable
 from bitlinkpay.treasury.service import ANYTHING
 from bitlinkpay.treasury.weighing import Scales, Weighed
@@ -111,6 +121,24 @@ async def test_the_largest_get_the_stake_and_the_others_wait_for_it() -> None:
     weighed = await borrow(lending, *(at(number, 9_000 - number) for number in range(4)), free=250)
     assert [one.move.method if one.move else one.reason for one in weighed] == [Method.LENT] * 2 + [WAITS] * 2
     assert lending.asked == [0, 1, 2], "the third does not fit, and nobody asks for the fourth"
+
+
+async def test_who_has_waited_for_half_an_hour_burns_coin_and_waits_anew_the_next_time() -> None:
+    found = at(1, 9_000), at(2, 5_000)
+    made = parts(Network(burning))
+    burnt = await Scales(made, TOKEN).weigh(found)
+    lent = await Borrowing(made, Lending(lambda _: OFFER), TOKEN).weigh(burnt, Stake(150, is_out=False))
+    patience, start = Patience(), made.wall.now()
+
+    def reasons(after: timedelta, weighed: Sequence[Weighed] = lent) -> list[str]:
+        borne = patience.bear(burnt, weighed, start + after)
+        return [one.move.method if one.move else one.reason for one in borne]
+
+    moment = timedelta(microseconds=1)
+    assert reasons(timedelta(0)) == reasons(WAITS_FOR - moment) == [Method.LENT, WAITS]
+    assert reasons(WAITS_FOR) == [Method.LENT, Method.FUELLED]
+    assert reasons(WAITS_FOR + moment, burnt) == [Method.FUELLED] * 2, "nothing is out: nobody waits"
+    assert reasons(2 * WAITS_FOR) == [Method.LENT, WAITS]
 
 
 async def test_where_nothing_is_out_and_none_fits_coin_is_burnt() -> None:

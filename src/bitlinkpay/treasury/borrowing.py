@@ -1,13 +1,13 @@
 """Which addresses are swept with energy that the hot wallet lends them, because that costs less than burning coin.
 
 Every address is asked for by itself: whether it has an account, energy or free bytes of its own differs from one to
-the next. The stake goes to the largest amounts first. While some of it is out, what would burn coin waits for it, for
-it is back within minutes. Where none can be lent for longer, coin is burnt as before.
+the next. The stake goes to the largest amounts first. While some of it is out, what would burn coin waits, since it is
+back within minutes; after half an hour coin is burnt, for there may be more to sweep than a day's energy can carry.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bitlinkpay.chains.outgoing import CannotPlan, FeeQuote, Lending, Loan, Payment, Purpose
@@ -21,14 +21,14 @@ from bitlinkpay.treasury.weighing import Weighed, worth_of
 
 LOANS_MAX: Final = 20
 """How many loans one plan asks the network about: a handful of questions each."""
-OUT_FOR: Final = timedelta(minutes=30)
-"""How long stake may be out before nobody waits for it any more."""
+WAITS_FOR: Final = timedelta(minutes=30)
+"""How long an address waits for stake; then coin is burnt for it, if that pays."""
 WAITS: Final = "the stake that would save its energy is lent out: it waits until that is back"
 
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What can be lent: `free_units` that nothing is promised of, and whether more of it is out for a moment."""
+    """What can be lent: `free_units` that nothing is promised of, and whether more of it is out."""
 
     free_units: int
     is_out: bool
@@ -37,6 +37,28 @@ class Stake:
 def is_needed(purposes: frozenset[Purpose], asset: Asset) -> bool:
     """Say whether lending comes into question: the signer lends and takes back, and code runs."""
     return purposes >= {Purpose.LEND, Purpose.RECALL} and not asset.is_native
+
+
+class Patience:
+    """Since when addresses have waited for stake, as far as this process has seen."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, datetime] = {}
+
+    def bear(self, burning: Sequence[Weighed], weighed: Sequence[Weighed], wall: datetime) -> list[Weighed]:
+        """Let those burn coin after all that have waited for long enough.
+
+        Args:
+            burning: what comes of the addresses without stake.
+            weighed: the same with it, in the same order.
+            wall: the time now.
+        """
+        waiting = {one.address.source.address for one in weighed if one.reason == WAITS}
+        self._since = {address: self._since.get(address, wall) for address in waiting}
+        return [
+            before if wall - self._since.get(one.address.source.address, wall) >= WAITS_FOR else one
+            for before, one in zip(burning, weighed, strict=True)
+        ]
 
 
 class Borrowing:

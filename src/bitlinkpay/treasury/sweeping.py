@@ -19,7 +19,7 @@ from bitlinkpay.sending import service as sending_service
 from bitlinkpay.sending import setup
 from bitlinkpay.sending.model import Sending
 from bitlinkpay.treasury import owner, store
-from bitlinkpay.treasury.borrowing import OUT_FOR, Borrowing, Stake, is_needed
+from bitlinkpay.treasury.borrowing import Borrowing, Patience, Stake, is_needed
 from bitlinkpay.treasury.levels import store as levels
 from bitlinkpay.treasury.loans import service as loans
 from bitlinkpay.treasury.loans import store as loans_store
@@ -95,6 +95,7 @@ class Sweeping:
         self._parts = parts
         self._token = token or uuid4()
         self._resting: dict[str, _Resting] = {}
+        self._patience: dict[str, Patience] = {}
 
     async def plan(self, purposes: frozenset[Purpose]) -> dict[str, list[Weighed]]:
         """Return by asset what would be moved now, and why the rest waits.
@@ -129,16 +130,16 @@ class Sweeping:
         weighed = await Scales(self._parts, asset).weigh(addresses)
         if self._parts.lending and addresses and is_needed(purposes, asset):
             stake = await self._stake(self._parts.lending)
-            weighed = await Borrowing(self._parts, self._parts.lending, asset).weigh(weighed, stake)
+            lent = await Borrowing(self._parts, self._parts.lending, asset).weigh(weighed, stake)
+            weighed = self._patience.setdefault(asset.id, Patience()).bear(weighed, lent, wall)
         if not any(one.move or one.setup_units for one in weighed):
             self._resting[asset.id] = _Resting(addresses, weighed, wall + ASK_EVERY)
         return weighed
 
     async def _stake(self, lending: Lending) -> Stake:
         lendable = await lending.lendable(self._parts.hot)
-        since = self._parts.clock.now() - OUT_FOR
         async with self._parts.database.reader() as tx:
-            promised, is_out = await loans_store.find_outstanding(tx, self._parts.network.id, since)
+            promised, is_out = await loans_store.find_outstanding(tx, self._parts.network.id)
         return Stake(max(0, lendable - promised), is_out)
 
     async def step(self, purposes: frozenset[Purpose]) -> bool:

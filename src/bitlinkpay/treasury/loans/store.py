@@ -144,16 +144,15 @@ async def list_returning(tx: Tx, network: str, *, before: datetime, limit: int) 
     return [_loan(row) for row in rows]
 
 
-async def find_outstanding(tx: Tx, network: str, since: datetime) -> tuple[int, bool]:
-    """Return the stake that is promised and not lent, and whether any that was asked for since a moment is not back."""
+async def find_outstanding(tx: Tx, network: str) -> tuple[int, bool]:
+    """Return the stake that is promised and not lent yet, and whether any is out or promised."""
     row = await tx.fetchrow(
         """
         select coalesce(sum(stake_units) filter (where state = 'asked'), 0) as units,
-            coalesce(bool_or(asked_at >= $2), false) as is_out
+            count(*) > 0 as is_out
         from treasury_loans where network = $1 and state in ('asked', 'lent', 'returning')
         """,
         network,
-        since,
     )
     assert row is not None
     return int(row["units"]), bool(row["is_out"])
