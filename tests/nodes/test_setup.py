@@ -48,7 +48,7 @@ def test_a_second_set_up_changes_nothing_and_says_so() -> None:
     started = time.monotonic()
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=True)
     assert done.stdout == "test nodes: up to date\n"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_every_contract_is_there() -> None:

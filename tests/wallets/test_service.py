@@ -355,7 +355,7 @@ async def test_claims_skip_what_another_transaction_holds(
 ) -> None:
     async with database.transaction() as tx:
         mine = await store.claim_pooled(tx, 10, "first")
-        async with asyncio.timeout(2), second.transaction() as other:
+        async with asyncio.timeout(20), second.transaction() as other:
             theirs = await store.claim_pooled(other, 10, "second")
     indexes = Counter(pooled.index for pooled in [*mine, *theirs])
     assert len(indexes) == 20
