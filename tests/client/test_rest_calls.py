@@ -36,6 +36,7 @@ from bitlinkpay.web.api.home_shapes import (
     StatementQuery,
 )
 from bitlinkpay.web.api.odd_shapes import ConfirmRefund, RefundUnassigned, UnassignedQuery
+from bitlinkpay.web.api.sandbox_shapes import AdvanceClock, MineBlocks, PayOrder
 from bitlinkpay.web.api.shapes import (
     CallbackQuery,
     CreateOrder,
@@ -65,6 +66,9 @@ HOME = BindAddress(network="tron", address=TARGET, proof=PROOF)
 REFUND = RefundUnassigned(address=TARGET)
 
 CALLS: Mapping[str, tuple[str, str, Ask]] = {
+    "payOrder": ("POST", "/v1/sandbox/payments", lambda c: c.pay_order(PayOrder(order_id="pay_1"))),
+    "mineBlocks": ("POST", "/v1/sandbox/blocks", lambda c: c.mine_blocks(MineBlocks(network="tron"))),
+    "advanceClock": ("POST", "/v1/sandbox/clock", lambda c: c.advance_clock(AdvanceClock(seconds=1))),
     "getMerchant": ("GET", "/v1/merchant", lambda c: c.merchant()),
     "listAssets": ("GET", "/v1/assets", lambda c: c.assets()),
     "quoteOrder": ("POST", "/v1/orders/quote", lambda c: c.quote_order(QuoteOrder(asset=USDT, fiat_amount="72"))),

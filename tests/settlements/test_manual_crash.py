@@ -153,6 +153,24 @@ async def test_who_comes_late_is_answered_with_the_settlement_that_stands(office
     assert await office.payouts_count() == 1
 
 
+async def test_PAY_04_a_rule_that_another_request_added_meanwhile_is_that_rule(office: Office) -> None:
+    """Both looked before either was authorized, each by a code of its own: the same rule would fire twice."""
+    terms, asset, merchant = Terms(threshold_units=units("100")), REGISTRY.assets[USDT], office.world.merchant
+    checks = office.person.checks_of(office.world.database)
+    late, authorize = Rules(office.world.database, checks, office.world.clock), checks.authorize
+    added = []
+
+    async def slowly(*words):
+        given = await authorize(*words)
+        added.append(await office.rules.add(merchant, asset, terms, office.shown()))
+        return given
+
+    checks.authorize = slowly  # type: ignore[method-assign]
+    assert [await late.add(merchant, asset, terms, office.shown())] == added
+    assert await count(office, "settlement_rules") == len(await office.notices("settlement.rule_changed")) == 1
+    assert await count(office, "authorizations where used_at is not null") == 2
+
+
 async def test_who_comes_late_with_another_request_gets_nothing_for_the_same_code(office: Office) -> None:
     shown, first = office.shown(), office.ask("20")
     late = await meanwhile(office, "prepare", first, shown)

@@ -1,6 +1,6 @@
 """The REST API of a deployment."""
 
-from bitlinkpay.app.platform import Platform
+from bitlinkpay.app.platform import Platform, sandbox_actions
 from bitlinkpay.app.sealing import open_sealer
 from bitlinkpay.app.settling import settling_of
 from bitlinkpay.core.clock import SystemClock
@@ -36,5 +36,6 @@ async def build_rest(platform: Platform, payouts: Payouts) -> ApiApp:
         order_url=platform.settings.order_url,
         clock=platform.clock,
         wall=wall,
+        sandbox=sandbox_actions(platform) if platform.settings.is_sandbox else None,
     )
     return build_api(gate, services)

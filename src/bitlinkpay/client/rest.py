@@ -25,6 +25,7 @@ from bitlinkpay.web.api.odd_shapes import (
     UnassignedBody,
     UnassignedQuery,
 )
+from bitlinkpay.web.api.sandbox_shapes import AdvanceClock, BlocksBody, ClockBody, MineBlocks, PaymentBody, PayOrder
 from bitlinkpay.web.api.shapes import (
     AddressBody,
     BalanceBody,
@@ -232,6 +233,18 @@ class RestClient(SignedConnection):
     async def resend_callback(self, callback_id: str, *, idempotency_key: str = "") -> CallbackBody:
         """Send a callback again."""
         return await self.post(f"/v1/callbacks/{_part(callback_id)}/resend", None, CallbackBody, idempotency_key)
+
+    async def pay_order(self, payment: PayOrder) -> PaymentBody:
+        """Pay an order in a sandbox, right or wrong; each call is one more transfer."""
+        return await self.post("/v1/sandbox/payments", payment, PaymentBody)
+
+    async def mine_blocks(self, mining: MineBlocks) -> BlocksBody:
+        """Add blocks to a simulated network at once."""
+        return await self.post("/v1/sandbox/blocks", mining, BlocksBody)
+
+    async def advance_clock(self, step: AdvanceClock) -> ClockBody:
+        """Move a sandbox's business time forward, for everybody in it."""
+        return await self.post("/v1/sandbox/clock", step, ClockBody)
 
     async def list_events(self, query: EventQuery | None = None) -> EventsBody:
         """Return what happened since a cursor, the oldest first; keep `next_cursor` and ask again."""

@@ -33,6 +33,8 @@ from bitlinkpay.merchants.api_keys.signing import SignText, ed25519_signer, hmac
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import Merchant, MerchantState
 from bitlinkpay.payins.service import Payins
+from bitlinkpay.sandbox.actions import SandboxActions
+from bitlinkpay.sandbox.service import Sandbox
 from bitlinkpay.settlements.addresses.service import Homes
 from bitlinkpay.settlements.rules.service import Rules
 from bitlinkpay.settlements.service import Settlements
@@ -45,6 +47,10 @@ from bitlinkpay.web.wm.listener import Listener
 from bitlinkpay.webhooks.policy import sandbox_policy
 
 ALL = frozenset(Scope)
+
+
+def _world(database: Database, registry: Registry) -> SandboxActions:
+    return SandboxActions(database=database, registry=registry, clock=SystemClock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Rest:
     ) -> AsyncIterator["Rest"]:
         async with database.transaction() as tx:
             await wallets.import_keyring(tx, ring)
+            await Sandbox(registry).prepare(tx, datetime.now(UTC))
         wall = ManualClock(datetime.now(UTC))
         payins = Payins(
             registry=registry, allocator=wallets.Allocator(database, ring), market=market, clock=SystemClock()
@@ -106,6 +113,7 @@ class Rest:
             order_url=order_url,
             clock=SystemClock(),
             wall=wall,
+            sandbox=_world(database, registry) if mode is Mode.SANDBOX else None,
         )
         keys, directory = ApiKeys(database), Directory(database)
         await keys.start()

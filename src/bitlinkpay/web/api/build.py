@@ -9,6 +9,7 @@ from bitlinkpay.core.mode import Mode
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payins.service import Payins
 from bitlinkpay.payouts.service import Payouts
+from bitlinkpay.sandbox.actions import SandboxActions
 from bitlinkpay.settlements.addresses.service import Homes
 from bitlinkpay.settlements.rules.service import Rules
 from bitlinkpay.settlements.service import Settlements
@@ -24,6 +25,7 @@ from bitlinkpay.web.api.openapi import document_of, encode_document
 from bitlinkpay.web.api.operations import Operation
 from bitlinkpay.web.api.orders import Orders
 from bitlinkpay.web.api.payouts import PayoutDesk
+from bitlinkpay.web.api.sandbox import SandboxDesk
 from bitlinkpay.web.api.settlements import SettlementDesk
 from bitlinkpay.web.api.shop import Shop
 from bitlinkpay.web.api.statements import Statements
@@ -42,6 +44,7 @@ class Services:
         order_url: the hosted page of an order.
         clock: business time.
         wall: the wall clock, which dates answers.
+        sandbox: what may be done to the simulated world, None where it is real.
     """
 
     database: Database
@@ -56,6 +59,7 @@ class Services:
     order_url: OrderUrl
     clock: Clock
     wall: Clock
+    sandbox: SandboxActions | None = None
 
 
 def operations_of(services: Services) -> Sequence[Operation]:
@@ -75,6 +79,7 @@ def operations_of(services: Services) -> Sequence[Operation]:
         *Statements(database, registry).operations(),
         *Callbacks(database, deeds, clock).operations(),
         *Events(database).operations(),
+        *SandboxDesk(database, services.sandbox).operations(),
     ]
 
 

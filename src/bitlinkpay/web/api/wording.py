@@ -18,6 +18,7 @@ _FORMS: Final[Mapping[str, str]] = MappingProxyType(
         "^((dep_|out_)?[0-9a-f]{32})?$": "the id of a deposit or a payout",
         "^((pay_|out_)?[0-9a-f]{32})?$": "the id of an order or a payout",
         "^([A-Z0-9]{2,12})?$": "a currency in capital letters, such as CNY",
+        "^pay_[0-9a-f]{32}$": "pay_ and 32 hex digits, as the order's answer had it",
         "^set_[0-9a-f]{32}$": "set_ and 32 hex digits in lower case",
         "^(rul_[0-9a-f]{32})?$": "rul_ and 32 hex digits, as the rule's answer had it",
         "^([01][0-9]|2[0-3]):[0-5][0-9]$": "a time of day such as 09:30",
