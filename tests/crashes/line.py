@@ -1,7 +1,7 @@
 """One connection for all that a schedule asks of its database. It stays warm: where it is cut, nothing is planned anew.
 
 A schedule does one thing after another, so that nobody writes while one reads: a reader needs no transaction to see one
-moment. Half of all statements would open and close those.
+moment. A third of all statements would open and close those.
 """
 
 import asyncio
