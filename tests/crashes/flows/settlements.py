@@ -53,7 +53,7 @@ class Request:
 
 @dataclass
 class Standing:
-    """A rule as its person knows it, who looks at the list before adding it again."""
+    """A rule as its person knows it; without an answer it is asked for again, in the same words."""
 
     terms: Terms
     rule: Rule | None = None
@@ -89,10 +89,15 @@ class Settlements:
     # --- what people do ----------------------------------------------------------------------------------------------
 
     async def rule(self, act: Act) -> str:
-        """A person adds a rule: by a schedule that is due soon, or by a threshold that is reached or nearly so."""
+        """A person adds a rule, or the last one again: by a schedule that is due soon, or by a threshold.
+
+        That is reached, or nearly so. No two want the same: their reserves differ by a unit.
+        """
         dice, stage = act.dice(), self.stage
+        if self.standing and not self.standing[-1].is_removed and not dice.randrange(4):
+            return await self._add(self.standing[-1], act)
         available = (await stage.world.balance(stage.asset)).available_units
-        reserve = max(0, available - self._units(dice.choice(AMOUNTS)))
+        reserve = max(0, available - self._units(dice.choice(AMOUNTS)) - len(self.standing))
         least = reserve + max(1, REGISTRY.assets[stage.asset].minimum_units)
         if dice.randrange(2):
             at = stage.world.clock.now() + _DUE_AFTER
@@ -213,12 +218,9 @@ class Settlements:
 
     async def _put(self, standing: Standing, fuse: Fuse) -> str:
         merchant, asset = self.stage.world.merchant, REGISTRY.assets[self.stage.asset]
-        rules, database = self._rules(fuse)
-        known = {one.rule.rule_id for one in self.standing if one.rule}
-        async with database.reader() as tx:
-            listed = await rules_store.list_of_merchant(tx, merchant.merchant_id)
-        found = [rule for rule in listed if rule.terms == standing.terms and rule.rule_id not in known]
-        standing.rule = found[0] if found else await rules.add(merchant, asset, standing.terms, await self._shown())
+        rule = await self._rules(fuse)[0].add(merchant, asset, standing.terms, await self._shown())
+        assert standing.rule is None or standing.rule.rule_id == rule.rule_id, "two answers to one request"
+        standing.rule = rule
         return standing.terms.kind.value
 
     async def _list(self) -> list[Rule]:
