@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from tests.kills.towns import TOWNS, Town
 from tests.support.live import Live, eventually, kill
+from tests.support.person import NO_REST, Person
 
 from bitlinkpay.chains.address import parse_address
 from bitlinkpay.chains.registry import Registry, load_registry
@@ -26,6 +27,9 @@ T = TypeVar("T")
 VICTIMS = ("worker", "worker", "signer", "postgres", "api", "supervisor")
 PATIENCE_S = 240.0
 SUCCESS = 4
+HOME = 1_000_000
+"""The number of the stranger whose address is the merchant's own."""
+ENDED = {"completed", "skipped", "failed"}
 
 
 @dataclass
@@ -40,12 +44,14 @@ class Toll:
     lost: int = 0
     callbacks: int = 0
     sweeps: int = 0
+    settlements: int = 0
 
     def __str__(self) -> str:
         killed = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
         return (
             f"{self.family:8} {self.kills.total():3} kills ({killed}): {self.orders} orders,"
-            f" {self.withdrawals} withdrawals, {self.sweeps} sweeps, {self.callbacks} callbacks;"
+            f" {self.withdrawals} withdrawals, {self.settlements} settlements, {self.sweeps} sweeps,"
+            f" {self.callbacks} callbacks;"
             f" {self.doubled} doubled, {self.lost} lost"
         )
 
@@ -78,6 +84,13 @@ class Siege:
             await self.live.command("treasury", "claim", row["id"], "--sender", row["sender"])
         await self.pay_in("first", fiat=str(int(town.fiat) * 10))
         await self.live.until("first", state="paid")
+
+    async def go_home(self) -> None:
+        """Let a rule send what the merchant has beyond a threshold to the bound address, again and again."""
+        person, (threshold, reserve) = await Person.enrol(self.live), self.town.threshold
+        _, shown = self.town.stranger(self.registry.networks[self.town.network], HOME)
+        await person.prove("bind", self.town.network, shown)
+        await person.prove("add-rule", self.town.asset, "--threshold", threshold, "--reserve", reserve)
 
     async def strike(self, number: int) -> None:
         """Let money come and go, and kill somebody meanwhile."""
@@ -116,10 +129,9 @@ class Siege:
         for number in range(strikes):
             canonical, _ = self.town.stranger(network, number)
             self._note("withdrawal", number, await self.town.net.balance(asset, canonical), due)
-        await self._told(strikes)
-        moves = await eventually(
-            self._moves, lambda rows: all(row["state"] == "done" for row in rows), seconds=PATIENCE_S
-        )
+        settled = await self._settled_by_rule(asset)
+        await self._told(strikes, settled)
+        moves = await eventually(self._collected, lambda rows: rows is not None, seconds=PATIENCE_S)
         self.toll.sweeps = len(moves)
         await self.live.books_hold()
         await self.live.chain_agrees()  # which also books what TON's messages brought and took
@@ -163,8 +175,24 @@ class Siege:
         found = await self._again(lambda client: client.withdraw_detail(f"out-{number}"))
         return int(found.status)
 
-    async def _told(self, strikes: int) -> None:
-        wanted = {f"{kind}-{number}" for kind in ("in", "out") for number in range(strikes)}
+    async def _settled_by_rule(self, asset: Asset) -> set[str]:
+        """End the rule, wait for the end of its runs, and hold them against the chain; return their ids in callbacks."""
+        for rule in await self.live.command("settlement", "rules", "Shop"):
+            await self.live.command("settlement", "remove-rule", "Shop", rule["id"])
+
+        async def runs() -> list[dict]:
+            return await self.live.command("settlement", "list", "--merchant", "Shop")
+
+        ended = await eventually(runs, lambda rows: all(row["state"] in ENDED for row in rows), seconds=PATIENCE_S)
+        paid = [row for row in ended if row["state"] == "completed"]
+        canonical, _ = self.town.stranger(self.registry.networks[self.town.network], HOME)
+        due = sum(to_units(Decimal(row["amount"]), asset.decimals) for row in paid)
+        self._note("settlements", len(paid), await self.town.net.balance(asset, canonical), due)
+        self.toll.settlements = len(paid)
+        return {row["id"].removeprefix("set_") for row in paid}
+
+    async def _told(self, strikes: int, settled: set[str]) -> None:
+        wanted = {f"{kind}-{number}" for kind in ("in", "out") for number in range(strikes)} | settled
 
         async def told() -> set[str]:
             return {got["source_id"] for got in self.live.receiver.got}
@@ -174,8 +202,12 @@ class Siege:
         assert len([one for one in stories if one[0] in wanted]) == len(wanted), "two stories of one thing"
         self.toll.callbacks = len(wanted)
 
-    async def _moves(self) -> list[dict]:
-        return await self.live.command("treasury", "moves")
+    async def _collected(self) -> list[dict] | None:
+        """Return what was collected once nothing more pays; whoever planned when it died leaves that for a minute."""
+        plan = await self.live.command("treasury", "plan")
+        moves = await self.live.command("treasury", "moves")
+        is_over = all(row["decision"] == "wait" for row in plan) and all(move["state"] == "done" for move in moves)
+        return moves if is_over else None
 
     def _note(self, kind: str, number: int, found: int, due: int) -> None:
         self.toll.doubled += found > due
@@ -218,12 +250,13 @@ async def besiege(family: str, kills: int, seed: int, folder: Path) -> Toll:
     async with AsyncExitStack() as stack:
         town = await stack.enter_async_context(TOWNS[family]())
         await stack.enter_async_context(_living(town))
-        live = await stack.enter_async_context(Live.start(folder, [town], policy=town.policy))
+        live = await stack.enter_async_context(Live.start(folder, [town], policy=town.policy, config=NO_REST))
         await live.command("merchant", "set-policy", "Shop", "--payout-networks", "127.0.0.0/8")
         if town.pin:
             await _pin(town, live)
         siege = Siege(town, live, load_registry(folder / "devnet.toml"), Random(seed), toll)
         await siege.fund()
+        await siege.go_home()
         for number in range(kills):
             await siege.strike(number)
         await siege.count(kills)

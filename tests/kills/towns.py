@@ -37,7 +37,7 @@ purposes = ["payout", "setup", "cancel", "sweep", "gas"]
 [fees]
 {network} = {{{{ most = "{most}", day = "{day}" }}}}
 """
-CAPS = '{asset} = {{{{ payment = "100", hour = "10000", day = "50000" }}}}'
+CAPS = '{asset} = {{{{ payment = "10000", hour = "100000", day = "500000" }}}}'
 _AN_HOUR_MS = 3_600_000
 
 
@@ -62,6 +62,7 @@ class Town:
         fiat: an order's price.
         payment: what a withdrawal pays.
         liquidity: what the company puts into the hot wallet, in whole coins: asset, gas.
+        threshold: the balance at which the merchant's money goes home, and how much of it stays.
         pause_s: between two blocks.
     """
 
@@ -76,7 +77,8 @@ class Town:
     most: str = "1"
     fiat: str = "720"
     payment: str = "1.5"
-    liquidity: tuple[str, str] = ("500", "2")
+    liquidity: tuple[str, str] = ("2000", "2")
+    threshold: tuple[str, str] = ("1050", "1000")
     pause_s: float = 0.5
     pin: Callable[[str], Awaitable[str]] | None = None  # completes the row once the platform's wallet is known
     pay_tagged: Callable[[str, int, str], Awaitable[None]] | None = None
@@ -113,7 +115,7 @@ async def _tron() -> AsyncIterator[Town]:
         await net.finalize()
         text = tron_rows.ROWS.format(genesis=net.genesis, urls=json.dumps(net.urls), quorum=2, contract=token.address)
         yield Town(
-            "tron", "usdt-tron", "trx-tron", 1, "USDT", 1, net, text, most="100", liquidity=("500", "5000"), pause_s=1
+            "tron", "usdt-tron", "trx-tron", 1, "USDT", 1, net, text, most="100", liquidity=("2000", "5000"), pause_s=1
         )
 
 
@@ -134,6 +136,7 @@ async def _bitcoin() -> AsyncIterator[Town]:
             fiat="720",
             payment="0.001",
             liquidity=("0.05", "0"),
+            threshold=("0.0111", "0.0105"),
             pause_s=2,
         )
 

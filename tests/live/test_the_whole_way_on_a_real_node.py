@@ -5,23 +5,19 @@ cold and comes back; one payment too many is refunded, and one payout reverts in
 one before stopped; in the end statement, books and chain agree to the unit.
 """
 
-import asyncio
-import base64
-import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
 from tests.nodes.anvil import Anvil, Contract
 from tests.support.live import Devnet, Live, eventually
+from tests.support.person import NO_REST, Person
 
-from bitlinkpay.authorizations.onetime import code_at, step_of
 from bitlinkpay.cli.console import find_deployment
 from bitlinkpay.client.rest import RestClient, walk
 from bitlinkpay.client.wm import WmRefused
@@ -49,46 +45,9 @@ ethereum = {{{{ most = "0.5", day = "50" }}}}
 serial = 1
 addresses = {{{{ usdt-ethereum = "{cold}" }}}}
 """
-NO_REST = "\n[settlements]\nhold_h = 0\n"
 CUSTOMER, PAYER, HOME = (f"0x{number:040x}" for number in (0xABC001, 0xABC002, 0xABC003))
 SUCCESS, FAILED = 4, 8
 EPS = Decimal("0.000001")
-
-
-@dataclass
-class Person:
-    """The merchant's person, who passes all four checks; each code is made once."""
-
-    live: Live
-    environment: dict[str, str] = field(default_factory=dict)
-    key: bytes = b""
-    step: int = 0
-
-    @classmethod
-    async def enrol(cls, live: Live) -> "Person":
-        person = cls(live, {"BITLINKPAY_PAYMENT_PASSWORD": secrets.token_urlsafe(16)})
-        await person.command("merchant", "set-payment-password")
-        uri = str((await person.command("merchant", "totp"))["uri"])
-        text = parse_qs(urlsplit(uri).query)["secret"][0]
-        person.key = base64.b32decode(text + "=" * (-len(text) % 8))
-        person.step = step_of(datetime.now(UTC)) - 2
-        await person.command("merchant", "totp", "--confirm", await person.code())
-        device = await person.command("merchant", "devices", "--add", "office")
-        person.environment["BITLINKPAY_DEVICE"] = str(device["token"])
-        return person
-
-    async def code(self) -> str:
-        """Return the next code that the platform takes, whose clock allows for one step on either side."""
-        while self.step > step_of(datetime.now(UTC)):
-            await asyncio.sleep(0.2)
-        self.step = max(self.step + 1, step_of(datetime.now(UTC)) - 1)
-        return code_at(self.key, self.step)
-
-    async def command(self, noun: str, verb: str, *words: str) -> dict:
-        return await self.live.command(noun, verb, "Shop", *words, environment=self.environment)
-
-    async def prove(self, verb: str, *words: str) -> dict:
-        return await self.command("settlement", verb, *words, "--code", await self.code())
 
 
 @dataclass
