@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bitlinkpay.core.errors import Kind, Problem, Unavailable
+from bitlinkpay.core.errors import Invalid, Kind, Problem, Unavailable
 from bitlinkpay.db.pool import OutcomeUnknown
 
 HTTP_STATUS: Final[Mapping[Kind, int]] = MappingProxyType(
@@ -62,5 +62,10 @@ def wm_code(problem: Problem) -> int:
 
 
 def wm_message(problem: Problem) -> str:
-    """Return the inner `msg` of a refusal: the stable code first, then the sentence (the SDKs show nothing else)."""
-    return f"{problem.code}: {public_message(problem)}"
+    """Return the inner `msg` of a refusal: the stable code, the field unless the sentence names it, the sentence.
+
+    The SDKs show nothing else.
+    """
+    message = public_message(problem)
+    is_named = problem.code != Invalid.code or not problem.param or problem.param in message
+    return f"{problem.code}: {message}" if is_named else f"{problem.code}: {problem.param}: {message}"
