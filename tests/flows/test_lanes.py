@@ -212,6 +212,20 @@ async def test_where_the_network_is_too_dear_for_all_a_few_are_tried_and_all_wai
     assert await states(cashier, payouts) == ["completed"] * 6
 
 
+async def test_payments_quoted_while_the_network_was_cheap_hold_up_nobody_who_may_pay_more(cashier: Cashier) -> None:
+    sender = RoomySender.of(cashier, **{f"u{n}000000": FeeTooHigh("the network became dear") for n in range(1, 6)})
+    lane(cashier, sender=sender)
+    early = [await cashier.ask(ASSET, str(n)) for n in range(1, 6)]
+    later = [await cashier.ask(ASSET, str(n)) for n in (6, 7)]
+    async with cashier.world.database.transaction() as tx:  # quoted since
+        await tx.execute("update sendings set fee_max_units = 2 * fee_max_units where units >= $1", 6 * UNIT)
+    await cashier.finish(NETWORK)
+    assert await states(cashier, early) == ["approved"] * 5
+    assert await states(cashier, later) == ["completed"] * 2
+    assert sender.tried[:5] == [[1, 2, 3, 4, 5, 6, 7], [1], [6], [2, 3, 4, 5, 7], [2]]
+    assert sender.tried[5:7] == [[7], [3, 4, 5]]
+
+
 async def test_a_payment_tried_alone_that_nobody_can_carry_fails_and_the_others_go(cashier: Cashier) -> None:
     lane(cashier, sender=RoomySender.of(cashier, u1000000=CannotPlan("the recipient refuses it")))
     payouts = [await cashier.ask(ASSET, str(n)) for n in (1, 2)]

@@ -50,7 +50,7 @@ P = TypeVar("P")
 QUEUE_SEEN: Final = 512
 """How far into the queue one choice looks."""
 ALONE_TRIED: Final = 3
-"""How many payments of a batch that is too dear are tried alone; they are of different merchants where the batch is."""
+"""How many payments of a batch that is too dear are tried alone: the first, and of the others who may cost most."""
 
 
 class LaneWorker(Generic[P]):
@@ -228,14 +228,14 @@ class LaneWorker(Generic[P]):
         What a batch may take at most has room for items that fail, which few payments' quotes together do not hold. A
         sweep's price is its share of a batch: alone it is dearer still.
         """
-        alone = taken[:ALONE_TRIED] if len(taken) > 1 and taken[0].purpose is Purpose.PAYOUT else ()
+        alone = _tried_alone(taken) if len(taken) > 1 and taken[0].purpose is Purpose.PAYOUT else ()
         for place, one in enumerate(alone):
             try:
                 await self._carry([one], number)
             except FeeTooHigh as obstacle:
                 reason = obstacle.reason
             else:
-                await self._postpone(taken[:place], reason)
+                await self._postpone(alone[:place], reason)
                 return
         await self._postpone(taken, reason)
 
@@ -308,3 +308,9 @@ class LaneWorker(Generic[P]):
             await settling.refuse(tx, parts.owners, sending, reason, now)
 
         await parts.database.unit(work)
+
+
+def _tried_alone(taken: Sequence[Sending]) -> Sequence[Sending]:
+    """Return which of a batch to try alone: who was quoted while the network was cheap holds up nobody quoted later."""
+    first, *others = taken
+    return first, *sorted(others, key=lambda one: -one.fee_max_units)[: ALONE_TRIED - 1]
