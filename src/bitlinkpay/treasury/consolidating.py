@@ -61,8 +61,9 @@ class Consolidating:
             return 0
         self._looked_at, now = wall, parts.clock.now()
         await parts.database.unit(lambda tx: outputs.add_deposited(tx, parts.network.id, [parts.hot], now))
+        reason = await self._hold()
         async with parts.database.reader() as tx:
-            pocket = await self._look(tx, await self._hold())
+            pocket = await self._look(tx, reason)
         if pocket.obstacle or not pocket.spare:
             return 0
         tariff = await sender.tariff()
