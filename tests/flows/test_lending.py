@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 from tests.chains.tron.network import TronNet
 from tests.flows.lending import COIN, Lender
-from tests.flows.tron import TRX, USDT, TronWorld
+from tests.flows.tron import NETWORK, TRX, USDT, TronWorld
 
-from bitlinkpay.chains.outgoing import Purpose
-from bitlinkpay.treasury.borrowing import WAITS
+from bitlinkpay.chains.base import NotEnoughAnswers
+from bitlinkpay.chains.outgoing import Purpose, Wallet
+from bitlinkpay.chains.tron.lending import TronLending
+from bitlinkpay.treasury.borrowing import WAITS, WAITS_FOR
 from bitlinkpay.treasury.loans.returning import GONE_AFTER
+from bitlinkpay.treasury.service import Treasury
 from bitlinkpay.treasury.stale import PATIENCE
 
 P = Purpose
@@ -161,6 +164,26 @@ async def test_a_loan_that_somebody_took_back_without_us_ends_once_the_chain_has
     await lender.step()
     assert [state for state, _ in await lender.loans()] == ["returned"]
     assert P.RECALL not in lender.pen.signed
+
+
+class Silent(TronLending):
+    """Endpoints that do not agree on what is lent, or do not serve the question."""
+
+    async def lent(self, lender: Wallet, borrower: str) -> int:
+        raise NotEnoughAnswers(f"endpoints disagree on what {lender.address} has lent {borrower}")
+
+
+async def test_a_loan_that_nodes_do_not_tell_of_stays_out_and_sweeps_go_on(lender) -> None:
+    await lender.paid_order()
+    await lender.rounds(3)
+    await lender.paid_order("90")
+    await lender.pass_time(WAITS_FOR)
+    silent = Silent(lender.world.chain(NETWORK).access)
+    await Treasury(replace(lender.parts, lending=silent)).step(lender.permit)
+    assert [state for state, _ in await lender.loans()] == ["lent", "asked"]
+    assert await lender.moves() == [("lent", USDT, "done"), ("lent", USDT, "fuelling")]
+    await lender.rounds(4)
+    assert ([state for state, _ in await lender.loans()], lender.lent()) == (["returned"] * 2, 0)
 
 
 async def test_processes_that_die_after_every_step_forget_no_loan(lender) -> None:

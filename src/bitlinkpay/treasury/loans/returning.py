@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from bitlinkpay.chains.base import ChainError
 from bitlinkpay.chains.outgoing import CannotPlan, Lending, Payment, Purpose
 from bitlinkpay.core.ids import SendingId, new_uuid7
 from bitlinkpay.db.driver import Tx
@@ -40,6 +41,8 @@ class Returning:
     async def step(self, purposes: frozenset[Purpose]) -> int:
         """Ask for all that is due; return how many loans are on their way back now.
 
+        Nodes that do not tell, or not the same, of a loan keep it out: sweeps and the rest of the treasury go on.
+
         Args:
             purposes: what the signer signs for; without `RECALL` nothing is asked for.
         """
@@ -50,8 +53,11 @@ class Returning:
         async with parts.database.reader() as tx:
             due = await store.list_due(tx, parts.network.id, _SEEN)
         asked = 0
-        for loan, lent_at in due:
-            asked += await self._take_back(lending, loan, lent_at)
+        try:
+            for loan, lent_at in due:
+                asked += await self._take_back(lending, loan, lent_at)
+        except ChainError as error:
+            log.warning("%s: loans stay out until nodes agree on them: %s", parts.network.id, error)
         return asked
 
     async def _ask_again(self) -> None:
