@@ -1,6 +1,7 @@
 """What every process of a deployment is made of."""
 
-from asyncio import sleep
+import logging
+from asyncio import sleep, timeout
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,10 +33,12 @@ from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.statements.invariants import STATEMENTS
 from bitlinkpay.wallets import service as wallets
+from bitlinkpay.wallets.model import KeyRingMissing
 from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.policy import UrlPolicy, live_policy, sandbox_policy
 
-_SIGNER_TRIES: Final = 300
+_log: Final = logging.getLogger(__name__)
+_SIGNER_S: Final = 30.0  # one that hangs takes 10 s a question, one that is being started refuses at once
 _SIGNER_PAUSE_S: Final = 0.1
 
 
@@ -115,12 +118,21 @@ async def _clock(settings: Settings, database: Database) -> Clock:
 async def enroll(settings: Settings, database: Database) -> None:
     """Take the signer's public keys into the database, where the signer runs beside us.
 
+    Where it does not answer within 30 s those that the database has are gone on with, so that orders are taken and
+    money is seen while the signer is away: it is compared at the next start.
+
     Raises:
-        Unavailable: it does not answer within 30 s.
+        Unavailable: it does not answer, and the database has none.
     """
     if not settings.signer_dir.is_dir():
         return
-    ring = await _keyring(SignerClient(settings.signer_dir))
+    try:
+        ring = await _keyring(SignerClient(settings.signer_dir))
+    except Unavailable as error:
+        if not await _has_keyring(database):
+            raise
+        _log.warning("the signer is away, the public keys are those of the database: %s", error)
+        return
 
     async def work(tx: Tx) -> None:
         await wallets.import_keyring(tx, ring)
@@ -129,12 +141,24 @@ async def enroll(settings: Settings, database: Database) -> None:
 
 
 async def _keyring(signer: SignerClient) -> KeyRing:
-    for _ in range(_SIGNER_TRIES):
+    try:
+        async with timeout(_SIGNER_S):
+            while True:
+                try:
+                    return await signer.keyring()
+                except Unavailable:
+                    await sleep(_SIGNER_PAUSE_S)
+    except TimeoutError:
+        raise Unavailable(f"the signer does not answer within {_SIGNER_S:.0f} s") from None
+
+
+async def _has_keyring(database: Database) -> bool:
+    async with database.reader() as tx:
         try:
-            return await signer.keyring()
-        except Unavailable:
-            await sleep(_SIGNER_PAUSE_S)
-    return await signer.keyring()
+            await wallets.get_keyring(tx)
+        except KeyRingMissing:
+            return False
+    return True
 
 
 async def open_authority(settings: Settings, database: Database) -> Authority:
