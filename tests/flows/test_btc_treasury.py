@@ -245,6 +245,24 @@ async def test_one_of_many_treasuries_joins_and_none_without_the_signers_leave_o
     assert len(await room.free()) == 3
 
 
+async def test_money_that_is_being_joined_is_no_alarm_to_refill_the_wallet(
+    room: Strongroom, caplog: pytest.LogCaptureFixture
+) -> None:
+    await room.fund(*[SMALL] * 8, LARGE, LARGE)
+    held = 8 * SMALL + 2 * LARGE
+    await room.set_levels(held - 2 * SMALL, 2 * held, 3 * held)
+    for state in ("moving", "moving", "done"):
+        await room.plan()
+        if state == "done":
+            await room.finish()
+        assert await room.moves() == [("consolidation", state)]
+        await room.look(Purpose.SWEEP)
+    assert "below its floor" not in caplog.text
+    await room.set_levels(held, 2 * held, 3 * held)
+    await room.look(Purpose.SWEEP)
+    assert caplog.text.count("below its floor") == 1, "the fee of joining is gone"
+
+
 async def test_an_asset_on_hold_is_not_joined(room: Strongroom, app_dsn: str) -> None:
     narrow = await Database.connect(app_dsn, size=1)
 

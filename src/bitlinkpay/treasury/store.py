@@ -79,6 +79,20 @@ async def idle_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
     return await _units(tx, account, wallet, asset, taken_by=_RUNNING)
 
 
+async def joining_units(tx: Tx, network: str, wallet: str) -> int:
+    """Return what of a paying wallet's coin is about to be joined (Bitcoin): it stays there, less the fee."""
+    found = await tx.fetchval(
+        """
+        select coalesce(sum(units), 0) from sendings
+        where network = $1 and payer = $2 and purpose = 'consolidation' and state = any($3::text[])
+        """,
+        network,
+        wallet,
+        ["queued", *_RUNNING],
+    )
+    return int(found)
+
+
 async def _units(tx: Tx, account: str, wallet: str, asset: Asset, *, taken_by: Sequence[str]) -> int:
     found = await tx.fetchval(
         """

@@ -45,17 +45,18 @@ class Surplus:
                 for asset in parts.registry.assets_of(parts.network.id)
                 if asset.id in levels
             }
+            joining = await store.joining_units(tx, parts.network.id, parts.hot.address)
         opened = 0
         for asset_id, units in free.items():
             asset = parts.registry.assets[asset_id]
-            self._call_out(asset, units, levels[asset_id])
+            self._call_out(asset, units + (joining if asset.is_native else 0), levels[asset_id])
             surplus = levels[asset_id].surplus(units)
             if surplus and asset_id in cold and asset_id not in held:
                 opened += await self._move(asset, surplus, cold[asset_id])
         return opened
 
-    def _call_out(self, asset: Asset, free_units: int, levels: Levels) -> None:
-        if free_units >= levels.floor_units:
+    def _call_out(self, asset: Asset, units: int, levels: Levels) -> None:
+        if units >= levels.floor_units:
             self._low.discard(asset.id)
         elif asset.id not in self._low:
             self._low.add(asset.id)
