@@ -136,7 +136,7 @@ async def _bitcoin() -> AsyncIterator[Town]:
             fiat="720",
             payment="0.001",
             liquidity=("0.05", "0"),
-            threshold=("0.0111", "0.0105"),
+            threshold=("0.0095", "0.009"),
             pause_s=2,
         )
 
