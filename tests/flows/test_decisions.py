@@ -98,7 +98,7 @@ async def test_two_moneys_of_one_order_accepted_at_once_pay_it_once(world: World
     await world.finalize("tron")
     ids = [deposit.deposit_id for deposit in await world.deposits(order)]
     results = await asyncio.gather(*[world.accept(made) for made in ids], return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Payin"]
+    assert sorted(type(result).__name__ for result in results) == ["NotAcceptable", "Payin"]
     await world.settle()
     assert await world.states(order) == [("credited", ""), ("unassigned", "late")]
     assert world.inbox.statuses(order) == [8]

@@ -468,10 +468,11 @@ async def test_rules_are_bounded_and_need_the_checks(office: Office) -> None:
     asset = office.world.registry.assets[USDT]
     with pytest.raises(WrongProof):
         await office.rules.add(office.world.merchant, asset, DAILY, office.shown(answer="000000"))
-    for _ in range(MOST_RULES):
-        await office.rule(DAILY)
+    for reserve in range(MOST_RULES):
+        await office.rule(replace(DAILY, reserve_units=reserve))
+    await office.rule(DAILY)  # which stands already
     with pytest.raises(TooManyRules):
-        await office.rule(DAILY)
+        await office.rule(replace(DAILY, reserve_units=MOST_RULES))
     ((count,),) = await office.world.rows("select count(*) from settlement_rules")
     assert count == MOST_RULES
 
