@@ -28,7 +28,11 @@ class WrongClock:
 
 
 async def crowd(
-    workers: Sequence[LaneWorker[Any]], *, mine: Callable[[], Awaitable[object]], left: Callable[[], Awaitable[int]]
+    workers: Sequence[LaneWorker[Any]],
+    *,
+    mine: Callable[[], Awaitable[object]],
+    left: Callable[[], Awaitable[int]],
+    steps_a_block: int = STEPS_A_BLOCK,
 ) -> None:
     """Let all workers step at once, and a block be mined every few steps of theirs, until nothing is left."""
     steps = asyncio.Semaphore(0)
@@ -44,7 +48,7 @@ async def crowd(
             if not await left():
                 return
             await mine()
-            for _ in range(STEPS_A_BLOCK * len(workers)):
+            for _ in range(steps_a_block * len(workers)):
                 await steps.acquire()
         raise AssertionError(f"{await left()} payments are still on their way")
 
