@@ -1,7 +1,7 @@
 """`/v1/orders` and `/v1/pre-orders`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bitlinkpay.chains.address import show_address
@@ -28,7 +28,7 @@ from bitlinkpay.web.api.figures import money, money_of
 from bitlinkpay.web.api.operations import Nothing, Operation, doing, reading
 from bitlinkpay.web.api.reading import asset_of, id_of, optional, positive, span_of
 from bitlinkpay.web.api.shapes import CreateOrder, CreatePreOrder, DepositBody, OrderBody, OrderQuery, Page
-from bitlinkpay.web.api.shop_shapes import PickAsset
+from bitlinkpay.web.api.shop_shapes import PickAsset, QuoteOrder
 from bitlinkpay.web.wm.links import return_links
 from bitlinkpay.web.wm.shapes import OrderUrl
 from bitlinkpay.webhooks.policy import UrlPolicy
@@ -136,15 +136,9 @@ class Orders:
 
     async def create(self, call: Call, body: CreateOrder) -> Deed:
         """Price an order; the deed stores it, or finds the one that it repeats."""
-        asset = asset_of(self.registry, body.asset)
-        new = NewOrder(
-            merchant=call.merchant,
+        new = replace(
+            asked_of(self.registry, call, body),
             source_id=body.source_id,
-            asset=asset,
-            fiat_amount=positive(body.fiat_amount, "fiat_amount"),
-            symbol=f"{asset.symbol}/{body.currency or call.merchant.pricing_currency}",
-            exchange_rate=optional(body.exchange_rate, "exchange_rate"),
-            amount=optional(body.amount, "amount"),
             callback_url=check_url(body.callback_url, self.urls) if body.callback_url else "",
             lang=body.lang,
         )
@@ -277,3 +271,23 @@ class Orders:
             label=deposit.label,
             seen_at=deposit.seen_at,
         )
+
+
+def asked_of(registry: Registry, call: Call, body: CreateOrder | QuoteOrder) -> NewOrder:
+    """Return what is asked to be priced, of an order and of the quote for it alike.
+
+    Raises:
+        NotOffered, Invalid: see `asset_of` and `positive`.
+    """
+    asset = asset_of(registry, body.asset)
+    return NewOrder(
+        merchant=call.merchant,
+        source_id="",
+        asset=asset,
+        fiat_amount=positive(body.fiat_amount, "fiat_amount"),
+        symbol=f"{asset.symbol}/{body.currency or call.merchant.pricing_currency}",
+        exchange_rate=optional(body.exchange_rate, "exchange_rate"),
+        amount=optional(body.amount, "amount"),
+        callback_url="",
+        lang="",
+    )

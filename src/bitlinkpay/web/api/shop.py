@@ -13,14 +13,13 @@ from bitlinkpay.core.mode import Mode
 from bitlinkpay.core.money import format_decimal, format_units
 from bitlinkpay.db.pool import Database
 from bitlinkpay.merchants.api_keys.model import Scope
-from bitlinkpay.payins.model import NewOrder
 from bitlinkpay.payins.service import Payins
 from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import PayoutKind, Terms
 from bitlinkpay.web.api.call import Call
 from bitlinkpay.web.api.figures import money
 from bitlinkpay.web.api.operations import Nothing, Operation, asking, reading
-from bitlinkpay.web.api.reading import asset_of, optional, positive
+from bitlinkpay.web.api.orders import asked_of
 from bitlinkpay.web.api.shop_shapes import (
     AssetBody,
     AssetsBody,
@@ -116,23 +115,11 @@ class Shop:
 
     async def quote(self, call: Call, body: QuoteOrder) -> OrderQuoteBody:
         """Price an order."""
-        asset = asset_of(self.registry, body.asset)
-        price = await self.payins.quote(
-            NewOrder(
-                merchant=call.merchant,
-                source_id="",
-                asset=asset,
-                fiat_amount=positive(body.fiat_amount, "fiat_amount"),
-                symbol=f"{asset.symbol}/{body.currency or call.merchant.pricing_currency}",
-                exchange_rate=optional(body.exchange_rate, "exchange_rate"),
-                amount=optional(body.amount, "amount"),
-                callback_url="",
-                lang="",
-            )
-        )
+        asked = asked_of(self.registry, call, body)
+        price = await self.payins.quote(asked)
         return OrderQuoteBody(
-            amount=money(price.units, asset),
-            fee=money(price.fee_units, asset),
+            amount=money(price.units, asked.asset),
+            fee=money(price.fee_units, asked.asset),
             symbol=price.symbol,
             exchange_rate=format_decimal(price.exchange_rate),
         )
