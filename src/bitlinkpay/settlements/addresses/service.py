@@ -120,8 +120,7 @@ class Homes:
         found = await store.lock_own(tx, merchant_id, address_id)
         if found is None:
             raise HomeNotFound
-        await self.remove(tx, merchant_id, found.network, found.label)
-        return replace(found, ended_at=self._clock.now())
+        return await self._end(tx, found)
 
     async def remove(self, tx: Tx, merchant_id: MerchantId, network: str, label: str) -> None:
         """Take an address out of use at once.
@@ -129,12 +128,10 @@ class Homes:
         Raises:
             HomeNotFound: nothing stands under this label.
         """
-        now = self._clock.now()
         found = await store.lock(tx, merchant_id, network, label)
         if found is None:
             raise HomeNotFound(network, label)
-        await store.end(tx, merchant_id, network, label, now)
-        await events.tell_address(tx, found, "removed", now)
+        await self._end(tx, found)
 
     async def get_usable(self, tx: Tx, merchant_id: MerchantId, network: str, label: str) -> HomeAddress:
         """Return the address under a label, for a settlement that names it by that.
@@ -149,6 +146,12 @@ class Homes:
         if not found.is_usable(self._clock.now()):
             raise HomeOnHold(found.usable_at)
         return found
+
+    async def _end(self, tx: Tx, standing: HomeAddress) -> HomeAddress:
+        now = self._clock.now()
+        await store.end(tx, standing.merchant_id, standing.network, standing.label, now)
+        await events.tell_address(tx, standing, "removed", now)
+        return replace(standing, ended_at=now)
 
     async def _put(self, tx: Tx, address: HomeAddress) -> HomeAddress:
         now, place = address.bound_at, (address.merchant_id, address.network, address.label)
