@@ -117,6 +117,7 @@ NOT_THERE = (
     (("treasury", "gas", NETWORK, "--day", "1", "--tops", "101"), "--tops is a number from 0 to 100"),
     (("treasury", "gas", NETWORK, "--tops", "٣"), "--tops is a number"),
     (("treasury", "gas", NETWORK, "--tops", ""), "--tops is a number"),
+    (("treasury", "gas", NETWORK, "--tops", "9" * 5_000), "--tops is a number from 0 to 100"),
     (("treasury", "gas", NETWORK, "--day", "1e1"), "plain digits"),
     (("treasury", "moves", "--network", "mars"), "no network 'mars'"),
     (("settlement", "show", "out_x"), "not an id of the form set_"),

@@ -31,11 +31,16 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     """Return a reader of whole numbers for an option; a wrong one is wrong usage."""
 
     def read(text: str) -> int:
-        if len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit() and least <= int(text) <= most:
+        if is_whole(text, least, most):
             return int(text)
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {least} to {most}")
 
     return read
+
+
+def is_whole(text: str, least: int, most: int) -> bool:
+    """Say whether a text is a whole number within bounds, in plain digits."""
+    return len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit() and least <= int(text) <= most
 
 
 def add_usual(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

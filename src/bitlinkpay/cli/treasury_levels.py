@@ -4,6 +4,7 @@ import argparse
 from typing import Final
 
 from bitlinkpay.app.platform import Platform
+from bitlinkpay.cli.console import is_whole
 from bitlinkpay.core.assets import Asset, Family
 from bitlinkpay.core.errors import Invalid
 from bitlinkpay.core.money import format_units, parse_decimal, to_units
@@ -132,7 +133,7 @@ def _times(text: str) -> int:
 
 
 def _number(name: str, text: str, allowed: range) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) not in allowed:
+    if not is_whole(text, allowed[0], allowed[-1]):
         raise Invalid(f"{name} is a number from {allowed[0]} to {allowed[-1]}")
     return int(text)
 
