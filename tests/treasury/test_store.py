@@ -8,8 +8,10 @@ from tests.treasury.test_owner import hold
 from tests.treasury.test_weighing import NATIVE, TOKEN
 
 from bitlinkpay.core.assets import Asset
+from bitlinkpay.core.ids import TransactionId, new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sending.model import SendingState
+from bitlinkpay.sending.outputs import store as outputs
 from bitlinkpay.treasury import store
 
 ACCOUNT, WALLET = "custody:hot:hot", "hot"
@@ -38,3 +40,17 @@ async def test_what_a_transaction_takes_is_neither(database: Database, state: Se
     assert await left(database, NATIVE) == (73, 73)
     await force(database, SendingState.DELIVERED)
     assert await left(database, NATIVE) == (100, 100)
+
+
+async def test_what_has_ended_is_not_read_again(database: Database) -> None:
+    """A treasury looks every few seconds: what that costs must not grow with the payments of years."""
+    async with database.transaction() as tx:
+        await tx.execute("set local enable_seqscan = off")
+        await store.free_units(tx, ACCOUNT, WALLET, NATIVE)
+        await store.idle_units(tx, ACCOUNT, WALLET, NATIVE)
+        await store.joining_units(tx, NATIVE.network, WALLET)
+        await outputs.list_spent(tx, [TransactionId(new_uuid7())])
+        rows = await tx.fetch("select relname, seq_scan, idx_scan from pg_stat_xact_user_tables where idx_scan > 0")
+    found = {row["relname"]: (row["seq_scan"], row["idx_scan"]) for row in rows}
+    assert found["sendings"] == (0, 3)
+    assert found["unspents"] == (0, 1)

@@ -8,6 +8,8 @@ from bitlinkpay.core.assets import Asset
 from bitlinkpay.db.driver import Tx
 
 _RUNNING: Final = ("sending", "uncertain", "confirming")
+# What has not ended in a lane ($1 network, $2 payer): word for word the condition of the index `sendings_unended`.
+_UNENDED: Final = "network = $1 and payer = $2 and state in ('queued', 'sending', 'uncertain', 'confirming')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +84,24 @@ async def idle_units(tx: Tx, account: str, wallet: str, asset: Asset) -> int:
 async def joining_units(tx: Tx, network: str, wallet: str) -> int:
     """Return what of a paying wallet's coin is about to be joined (Bitcoin): it stays there, less the fee."""
     found = await tx.fetchval(
-        """
-        select coalesce(sum(units), 0) from sendings
-        where network = $1 and payer = $2 and purpose = 'consolidation' and state = any($3::text[])
-        """,
+        f"select coalesce(sum(units), 0) from sendings where {_UNENDED} and purpose = 'consolidation'",  # noqa: S608 - our own constant
         network,
         wallet,
-        ["queued", *_RUNNING],
     )
     return int(found)
 
 
 async def _units(tx: Tx, account: str, wallet: str, asset: Asset, *, taken_by: Sequence[str]) -> int:
     found = await tx.fetchval(
-        """
-        with waiting as (
-            select * from sendings where network = $1 and payer = $2
-                and state = any($6::text[])
-        )
+        f"""
+        with waiting as (select * from sendings where {_UNENDED} and state = any($6::text[]))
         select coalesce((select balance_units from ledger_accounts where name = $5 and asset = $3), 0)
             - coalesce((select sum(units) from waiting where source = $2 and asset = $3), 0)
             - case when $5 like 'custody:deposits:%' then coalesce((
                 select sum(units) from deposits where network = $1 and target = $2 and asset = $3
                     and state in ('seen', 'final', 'screened', 'quarantined')), 0) else 0 end
             - case when $4 then coalesce((select sum(fee_max_units) from waiting), 0) else 0 end
-        """,
+        """,  # noqa: S608 - our own constant
         asset.network,
         wallet,
         asset.id,
