@@ -117,6 +117,13 @@ async def test_a_wallet_is_moving_until_its_move_has_ended(database: Database) -
     assert not await moving("0xhot")
 
 
+async def test_a_wallet_that_waits_for_stake_is_moving(database: Database) -> None:
+    lent = move(method=Method.LENT, state=MoveState.LENDING, stake_units=5, payer=ADDRESS)
+    await insert(database, lent)
+    async with database.reader() as tx:
+        assert await store.is_moving(tx, NETWORK, lent.source.address)
+
+
 async def test_one_address_moves_on_each_network_by_itself(database: Database) -> None:
     here, there = move(), move(network="bsc", asset="usdt-bsc")
     assert await insert(database, here, there) == {here.move_id, there.move_id}

@@ -228,7 +228,7 @@ async def is_moving(tx: Tx, network: str, source: str) -> bool:
     found: bool = await tx.fetchval(
         """
         select exists (select from treasury_moves
-            where network = $1 and source = $2 and state in ('fuelling', 'moving'))
+            where network = $1 and source = $2 and state in ('fuelling', 'lending', 'moving'))
         """,
         network,
         source,
