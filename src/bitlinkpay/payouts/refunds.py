@@ -72,10 +72,8 @@ class Refunds:
             Problem: what the preparation of a request failed of that repeats nothing.
         """
         merchant_id, now = draft.new.merchant.merchant_id, self._clock.now()
-        try:
-            deposit = await settling.begin_refund(
-                tx, merchant_id, deposit_id, now
-            )  # locks it: no other request comes between
+        try:  # this locks the deposit: no other request comes between
+            deposit = await settling.begin_refund(tx, merchant_id, deposit_id, now)
         except NotFound:
             earlier = await store.list_refunds(tx, merchant_id, deposit_id)
             if earlier and earlier[-1].state not in _NOTHING:
