@@ -55,6 +55,7 @@ def test_the_small_ones_are_joined_and_the_large_ones_stay() -> None:
         ({}, 5_001, "the network asks for 5.001 sat/vB, more than 5"),
         ({"free_units": 119_999}, 1_000, "2 are worth joining that leave half of the money free, fewer than 3"),
         ({"free_units": -1}, 1_000, "0 are worth joining that leave half of the money free, fewer than 3"),
+        ({"held": (SMALL,) * 5, "terms": replace(TERMS, keep=0), "free_units": 10**9}, 1_000, "2 are worth joining"),
         ({"held": (LARGE, LARGE, SMALL, SMALL, 2 * 68)}, 1_000, "2 are worth joining"),
         ({"terms": replace(TERMS, low_rate=9_999)}, 7_000, "costs 1719 satoshi now and saves 1356 later"),
     ],
