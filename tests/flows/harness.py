@@ -94,6 +94,11 @@ async def market(base: str, quote: str) -> Decimal:
     )
 
 
+async def cross_rate(base: str, quote: str) -> Decimal:
+    """Return what one coin costs in another, by the market."""
+    return await market(base, "CNY") / await market(quote, "CNY")
+
+
 @dataclass
 class Lists:
     """A screening provider under the test's control."""

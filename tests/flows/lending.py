@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.chains.tron.ledger import DAY_MS, Account, State
-from tests.flows.harness import market
+from tests.flows.harness import cross_rate
 from tests.flows.paying import SEED
 from tests.flows.tron import NETWORK, TRX, USDT, TronWorld
 from tests.support.clock import ManualClock
@@ -73,7 +73,7 @@ class Lender:
                   "sender": TronSender(access), "clock": world.clock, "wall": self.wall}  # fmt: skip
         self.payer = Payer(LaneParts(plan_type=TronPlan, signing=self.pen, owners=owners, **shared))
         lending = TronLending(access)
-        self.parts = TreasuryParts(prices=prices, holds=nothing, hot=self.hot, lending=lending, **shared)
+        self.parts = TreasuryParts(prices=cross_rate, holds=nothing, hot=self.hot, lending=lending, **shared)
         self.treasury = Treasury(self.parts)
 
     async def fund(self, *, coin: int, stake: int) -> None:
@@ -190,10 +190,6 @@ class Lender:
             held[self.hot.address] = await self.world.account(f"custody:hot:{self.hot.address}", asset_id)
             for address, units in held.items():
                 assert await self.at(address, asset_id) == units, (asset_id, address)
-
-
-async def prices(base: str, quote: str) -> Decimal:
-    return await market(base, "CNY") / await market(quote, "CNY")
 
 
 async def nothing() -> dict[str, str]:

@@ -12,7 +12,7 @@ from tests.chains.bitcoin.serialize import RBF, TxIn, TxOut
 from tests.chains.bitcoin.serialize import Tx as RawTx
 from tests.flows.bitcoin import BTC, NETWORK, BitcoinWorld
 from tests.flows.faults import FaultyDatabase, Fuse
-from tests.flows.harness import market
+from tests.flows.harness import cross_rate
 from tests.flows.test_sending import FaultySender
 from tests.flows.test_sweeping_crash import again
 from tests.signer.asking import Asking
@@ -144,7 +144,7 @@ class Strongroom:
             registry=world.registry,
             network=world.registry.networks[NETWORK],
             sender=self.sender,
-            prices=_prices,
+            prices=cross_rate,
             holds=world.list_holds,
             hot=self.hot,
             clock=world.clock,
@@ -238,7 +238,7 @@ class Strongroom:
         payouts = Payouts(
             registry=world.registry,
             quotes=self.sender.quote,
-            prices=_prices,
+            prices=cross_rate,
             providers=[world.lists],
             hot_wallet=self.ring.hot_wallet,
             clock=world.clock,
@@ -302,7 +302,3 @@ class Strongroom:
         last = {intent.intent_id: plan for intent, plan, _ in self.pen.signed}
         spent = [(one.txid, one.vout) for plan in last.values() for one in plan.inputs]
         return len(spent) == len(set(spent))
-
-
-async def _prices(base: str, quote: str) -> Decimal:
-    return await market(base, "CNY") / await market(quote, "CNY")
