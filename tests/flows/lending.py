@@ -15,7 +15,6 @@ from bitlinkpay.chains.outgoing import Intent, Purpose, Signed, Wallet
 from bitlinkpay.chains.tron.lending import TronLending
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.chains.tron.sender import TronSender
-from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payins.model import Payin
 from bitlinkpay.sending.model import OwnerKind
@@ -25,7 +24,6 @@ from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.network_keys import NetworkKeys
 from bitlinkpay.signer.problems import SignerRefused
 from bitlinkpay.signer.vault import Vault
-from bitlinkpay.treasury import funding
 from bitlinkpay.treasury.loans.service import LoanOwner
 from bitlinkpay.treasury.model import Permit
 from bitlinkpay.treasury.moves import store as moves
@@ -80,7 +78,7 @@ class Lender:
         """Give the hot wallet coin, claim it, and let it have staked more beside that."""
         self.net.pay(self.hot.address, coin * COIN)
         await self.world.finish()
-        await self.claim()
+        await self.world.claim(self.hot.address)
         self.stake(stake)
 
     def stake(self, coin: int) -> None:
@@ -90,15 +88,6 @@ class Lender:
             state.accounts.setdefault(to_bytes(self.hot.address)[1:], Account()).energy_stake += coin * COIN
 
         self.net.grant(change)
-
-    async def claim(self) -> None:
-        rows = await self.world.rows("select deposit_id from deposits where state = 'unassigned' and asset = $1", TRX)
-        for (deposit,) in rows:
-            await self.world.database.unit(
-                lambda tx, d=deposit: funding.claim(
-                    tx, self.world.registry, DepositId(d), by="operator", now=self.world.clock.now()
-                )
-            )
 
     async def work(self) -> None:
         """Let every lane work until none has anything more to do."""

@@ -23,8 +23,7 @@ from bitlinkpay.chains.bitcoin.script import address_of, script_of
 from bitlinkpay.chains.bitcoin.sender import BitcoinSender
 from bitlinkpay.chains.codec.bitcoin import TEST
 from bitlinkpay.chains.outgoing import Intent, Purpose, Sender, Signed, Wallet
-from bitlinkpay.core.ids import DepositId, RefillId
-from bitlinkpay.db.driver import Tx
+from bitlinkpay.core.ids import RefillId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
@@ -198,15 +197,7 @@ class Strongroom:
         await self.claim()
 
     async def claim(self, refill: RefillId | None = None) -> None:
-        world = self.world
-        rows = await world.rows("select deposit_id from deposits where state = 'unassigned'")
-
-        async def work(tx: Tx) -> None:
-            for (deposit_id,) in rows:
-                found, now = DepositId(deposit_id), world.clock.now()
-                await funding.claim(tx, world.registry, found, refill=refill, by="operator", now=now)
-
-        await world.database.unit(work)
+        await self.world.claim(self.hot.address, refill)
 
     async def refill(self, units: int, fee: int) -> RefillId:
         """Send money from cold storage to the hot wallet, as an operator does, and note it; the rest goes back cold."""
