@@ -29,9 +29,9 @@ def test_every_value_stands_at_the_place_that_names_it() -> None:
     where.add("state = {}", "paid")
     where.add_span("created_at", Span(since=NOON))
     where.add("payin_id < {}", 0)
-    assert where.place(51) == "$5"
+    assert (where.place(51), where.place(100)) == ("$5", "$6")
     assert str(where) == "merchant_id = $1 and state = $2 and created_at >= $3 and payin_id < $4"
-    assert where.values == ["m", "paid", NOON, 0, 51]
+    assert where.values == ["m", "paid", NOON, 0, 51, 100]
 
 
 def test_a_span_narrows_the_ids_as_far_as_clocks_agree() -> None:

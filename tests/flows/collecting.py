@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from tests.flows.harness import REGISTRY, market
+from tests.flows.harness import REGISTRY, cross_rate
 from tests.flows.paying import Cashier
 
 from bitlinkpay.chains.simulated_lending import LOAN_FEES, SimulatedLending
@@ -39,7 +39,7 @@ class Collector:
 
     def parts(self, network_id: str, database: Database | None = None) -> TreasuryParts:
         async def prices(base: str, quote: str) -> Decimal:
-            return self.factor * await market(base, "CNY") / await market(quote, "CNY")
+            return self.factor * await cross_rate(base, quote)
 
         async def holds() -> dict[str, str]:
             return self.held

@@ -24,7 +24,7 @@ from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.waiting import WaitingChain
 from bitlinkpay.core.assets import Asset, Family, Network
 from bitlinkpay.core.errors import Problem
-from bitlinkpay.core.ids import DepositId, MerchantId, new_uuid7
+from bitlinkpay.core.ids import DepositId, MerchantId, RefillId, new_uuid7
 from bitlinkpay.core.money import to_units
 from bitlinkpay.core.sealing import Purpose
 from bitlinkpay.db.pool import Database
@@ -52,6 +52,7 @@ from bitlinkpay.sandbox.model import Fork, Payment
 from bitlinkpay.sandbox.service import Sandbox
 from bitlinkpay.sandbox.store import SandboxState
 from bitlinkpay.signer.keyring import KeyRing
+from bitlinkpay.treasury import funding
 from bitlinkpay.wallets import service as wallets
 from bitlinkpay.wallets.service import Allocator
 from bitlinkpay.webhooks.model import Answer
@@ -92,6 +93,11 @@ async def market(base: str, quote: str) -> Decimal:
             "POL": "1.5",
         }[base]
     )
+
+
+async def cross_rate(base: str, quote: str) -> Decimal:
+    """Return what one coin costs in another, by the market."""
+    return await market(base, "CNY") / await market(quote, "CNY")
 
 
 @dataclass
@@ -421,6 +427,14 @@ class World:
             return [tuple(row) for row in await tx.fetch(query, *args)]  # type: ignore[arg-type]
 
     # --- what a person decides --------------------------------------------------------------------------------------
+
+    async def claim(self, wallet: str, refill: RefillId | None = None) -> None:
+        """Take whatever came to a wallet of the company as its own money, or as a refill."""
+        found = await self.rows("select deposit_id from deposits where target = $1 and state = 'unassigned'", wallet)
+        now = self.clock.now()
+        async with self.database.transaction() as tx:
+            for (deposit_id,) in found:
+                await funding.claim(tx, self.registry, DepositId(deposit_id), refill=refill, by="operator", now=now)  # type: ignore[arg-type]
 
     async def accept(self, deposit_id: DepositId) -> Payin:
         return await self.database.unit(lambda tx: settling.accept(tx, self.registry, deposit_id, self.clock.now()))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.chains.tron.ledger import DAY_MS, Account, State
-from tests.flows.harness import market
+from tests.flows.harness import cross_rate
 from tests.flows.paying import SEED
 from tests.flows.tron import NETWORK, TRX, USDT, TronWorld
 from tests.support.clock import ManualClock
@@ -15,7 +15,6 @@ from bitlinkpay.chains.outgoing import Intent, Purpose, Signed, Wallet
 from bitlinkpay.chains.tron.lending import TronLending
 from bitlinkpay.chains.tron.plan import TronPlan
 from bitlinkpay.chains.tron.sender import TronSender
-from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payins.model import Payin
 from bitlinkpay.sending.model import OwnerKind
@@ -25,7 +24,6 @@ from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.network_keys import NetworkKeys
 from bitlinkpay.signer.problems import SignerRefused
 from bitlinkpay.signer.vault import Vault
-from bitlinkpay.treasury import funding
 from bitlinkpay.treasury.loans.service import LoanOwner
 from bitlinkpay.treasury.model import Permit
 from bitlinkpay.treasury.moves import store as moves
@@ -73,14 +71,14 @@ class Lender:
                   "sender": TronSender(access), "clock": world.clock, "wall": self.wall}  # fmt: skip
         self.payer = Payer(LaneParts(plan_type=TronPlan, signing=self.pen, owners=owners, **shared))
         lending = TronLending(access)
-        self.parts = TreasuryParts(prices=prices, holds=nothing, hot=self.hot, lending=lending, **shared)
+        self.parts = TreasuryParts(prices=cross_rate, holds=nothing, hot=self.hot, lending=lending, **shared)
         self.treasury = Treasury(self.parts)
 
     async def fund(self, *, coin: int, stake: int) -> None:
         """Give the hot wallet coin, claim it, and let it have staked more beside that."""
         self.net.pay(self.hot.address, coin * COIN)
         await self.world.finish()
-        await self.claim()
+        await self.world.claim(self.hot.address)
         self.stake(stake)
 
     def stake(self, coin: int) -> None:
@@ -90,15 +88,6 @@ class Lender:
             state.accounts.setdefault(to_bytes(self.hot.address)[1:], Account()).energy_stake += coin * COIN
 
         self.net.grant(change)
-
-    async def claim(self) -> None:
-        rows = await self.world.rows("select deposit_id from deposits where state = 'unassigned' and asset = $1", TRX)
-        for (deposit,) in rows:
-            await self.world.database.unit(
-                lambda tx, d=deposit: funding.claim(
-                    tx, self.world.registry, DepositId(d), by="operator", now=self.world.clock.now()
-                )
-            )
 
     async def work(self) -> None:
         """Let every lane work until none has anything more to do."""
@@ -190,10 +179,6 @@ class Lender:
             held[self.hot.address] = await self.world.account(f"custody:hot:{self.hot.address}", asset_id)
             for address, units in held.items():
                 assert await self.at(address, asset_id) == units, (asset_id, address)
-
-
-async def prices(base: str, quote: str) -> Decimal:
-    return await market(base, "CNY") / await market(quote, "CNY")
 
 
 async def nothing() -> dict[str, str]:

@@ -6,11 +6,11 @@ from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
 
-from tests.flows.harness import REGISTRY, World, market
+from tests.flows.harness import REGISTRY, World, cross_rate
 from tests.support.clock import ManualClock
 
 from bitlinkpay.chains.address import show_address
-from bitlinkpay.chains.outgoing import Intent, Signed, Wallet
+from bitlinkpay.chains.outgoing import FeeQuote, Intent, Signed, Wallet
 from bitlinkpay.chains.simulated_format import address_from
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
@@ -18,6 +18,7 @@ from bitlinkpay.core.assets import Network
 from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store as payouts_store
+from bitlinkpay.payouts.drafting import Quotes
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
 from bitlinkpay.payouts.owner import PayoutOwner
 from bitlinkpay.payouts.service import Payouts
@@ -100,17 +101,16 @@ class Cashier:
     def build_lane(self, network_id: str, database: Database | None = None) -> LaneWorker[SimulatedPlan]:
         return LaneWorker(self.parts(network_id, database), self.hot(network_id))
 
-    def payouts(self) -> Payouts:
-        async def quotes(intent: Intent):
-            return await self.sender(intent.network).quote(intent)
+    def payouts(self, quotes: Quotes | None = None) -> Payouts:
+        """Return what takes payouts; `quotes` stands in place of asking the networks themselves."""
 
-        async def prices(base: str, quote: str) -> Decimal:
-            return await market(base, "CNY") / await market(quote, "CNY")
+        async def ask(intent: Intent) -> FeeQuote:
+            return await self.sender(intent.network).quote(intent)
 
         return Payouts(
             registry=REGISTRY,
-            quotes=quotes,
-            prices=prices,
+            quotes=quotes or ask,
+            prices=cross_rate,
             providers=[self.world.lists],
             hot_wallet=self.ring.hot_wallet,
             clock=self.world.clock,

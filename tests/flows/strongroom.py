@@ -12,7 +12,7 @@ from tests.chains.bitcoin.serialize import RBF, TxIn, TxOut
 from tests.chains.bitcoin.serialize import Tx as RawTx
 from tests.flows.bitcoin import BTC, NETWORK, BitcoinWorld
 from tests.flows.faults import FaultyDatabase, Fuse
-from tests.flows.harness import market
+from tests.flows.harness import cross_rate
 from tests.flows.test_sending import FaultySender
 from tests.flows.test_sweeping_crash import again
 from tests.signer.asking import Asking
@@ -23,8 +23,7 @@ from bitlinkpay.chains.bitcoin.script import address_of, script_of
 from bitlinkpay.chains.bitcoin.sender import BitcoinSender
 from bitlinkpay.chains.codec.bitcoin import TEST
 from bitlinkpay.chains.outgoing import Intent, Purpose, Sender, Signed, Wallet
-from bitlinkpay.core.ids import DepositId, RefillId
-from bitlinkpay.db.driver import Tx
+from bitlinkpay.core.ids import RefillId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
@@ -144,7 +143,7 @@ class Strongroom:
             registry=world.registry,
             network=world.registry.networks[NETWORK],
             sender=self.sender,
-            prices=_prices,
+            prices=cross_rate,
             holds=world.list_holds,
             hot=self.hot,
             clock=world.clock,
@@ -198,15 +197,7 @@ class Strongroom:
         await self.claim()
 
     async def claim(self, refill: RefillId | None = None) -> None:
-        world = self.world
-        rows = await world.rows("select deposit_id from deposits where state = 'unassigned'")
-
-        async def work(tx: Tx) -> None:
-            for (deposit_id,) in rows:
-                found, now = DepositId(deposit_id), world.clock.now()
-                await funding.claim(tx, world.registry, found, refill=refill, by="operator", now=now)
-
-        await world.database.unit(work)
+        await self.world.claim(self.hot.address, refill)
 
     async def refill(self, units: int, fee: int) -> RefillId:
         """Send money from cold storage to the hot wallet, as an operator does, and note it; the rest goes back cold."""
@@ -238,7 +229,7 @@ class Strongroom:
         payouts = Payouts(
             registry=world.registry,
             quotes=self.sender.quote,
-            prices=_prices,
+            prices=cross_rate,
             providers=[world.lists],
             hot_wallet=self.ring.hot_wallet,
             clock=world.clock,
@@ -302,7 +293,3 @@ class Strongroom:
         last = {intent.intent_id: plan for intent, plan, _ in self.pen.signed}
         spent = [(one.txid, one.vout) for plan in last.values() for one in plan.inputs]
         return len(spent) == len(set(spent))
-
-
-async def _prices(base: str, quote: str) -> Decimal:
-    return await market(base, "CNY") / await market(quote, "CNY")

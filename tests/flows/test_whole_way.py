@@ -12,7 +12,6 @@ from tests.flows.settling import HOME, USDT, Office, units
 from tests.flows.test_refunds import confirm, refund
 from tests.support.clock import ManualClock
 
-from bitlinkpay.core.ids import DepositId
 from bitlinkpay.ledger import service as ledger
 from bitlinkpay.sandbox.model import Payment
 from bitlinkpay.settlements.rules.model import Terms
@@ -67,13 +66,9 @@ class Way:
             lambda tx: funding.refill(tx, asset, units(amount), fee=None, now=world.clock.now())
         )
         hot = self.cashier.hot(NETWORK).address
-        (txid,) = await world.broadcast(Payment(asset, hot, units(amount), source=COLD))
+        await world.broadcast(Payment(asset, hot, units(amount), source=COLD))
         await world.finalize(NETWORK)
-        ((found,),) = await world.rows("select deposit_id from deposits where txid = $1", txid)
-        deposit_id, now = DepositId(found), world.clock.now()  # type: ignore[arg-type]
-        await world.database.unit(
-            lambda tx: funding.claim(tx, world.registry, deposit_id, refill=noted, by="operator", now=now)
-        )
+        await world.claim(hot, noted)
 
     async def adds_up(self) -> None:
         """The statements of all days end with the balance, and follow from the entries behind them."""

@@ -18,10 +18,8 @@ from tests.nodes.anvil import Anvil, Contract
 from tests.support.live import Devnet, Live, eventually
 from tests.support.person import NO_REST, Person
 
-from bitlinkpay.cli.console import find_deployment
 from bitlinkpay.client.rest import RestClient, walk
 from bitlinkpay.client.wm import WmRefused
-from bitlinkpay.connection import connect
 from bitlinkpay.web.api.home_shapes import StatementQuery
 from bitlinkpay.web.api.shapes import EntryQuery
 from bitlinkpay.wm.bodies import Withdraw
@@ -316,17 +314,12 @@ async def test_statement_entries_books_and_chain_agree_to_the_unit(world: World)
 
 async def test_every_clearing_account_is_at_zero(world: World) -> None:
     """Whatever is kept for one deposit, payout, transfer or refill; and nobody owes anything."""
-    database = await connect(find_deployment(world.live.folder))
-    try:
-        async with database.reader() as tx:
-            rows = await tx.fetch(
-                "select a.name, a.asset, a.balance_units from ledger_accounts a join ledger_kinds k using (kind)"
-                " where (k.is_itemised or k.keeper is not null or a.kind = 'merchant:debt') and a.balance_units <> 0"
-            )
-            seen = await tx.fetchval(
-                "select count(*) from ledger_accounts a join ledger_kinds k using (kind) where k.is_itemised"
-            )
-    finally:
-        await database.close()
-    assert [tuple(row) for row in rows] == []
+    rows = await world.live.rows(
+        "select a.name, a.asset, a.balance_units from ledger_accounts a join ledger_kinds k using (kind)"
+        " where (k.is_itemised or k.keeper is not null or a.kind = 'merchant:debt') and a.balance_units <> 0"
+    )
+    assert rows == []
+    ((seen,),) = await world.live.rows(
+        "select count(*) from ledger_accounts a join ledger_kinds k using (kind) where k.is_itemised"
+    )
     assert seen >= len(world.told), "accounts that were used and are empty again"

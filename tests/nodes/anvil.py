@@ -54,7 +54,8 @@ def anvil_path() -> str:
     raise NodeError("anvil is missing: run python tools/setup_nodes.py")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Let a program that is being started end with the tests that start it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -132,7 +133,7 @@ class Anvil:
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         try:
             node = cls(process, log, await _port(process, log), chain_id)

@@ -4,15 +4,13 @@ Starting it takes most of a second of a core; another network in it takes a mome
 """
 
 import asyncio
-import ctypes
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from typing import IO, ClassVar
 
-from tests.nodes.anvil import NODES, NodeError
+from tests.nodes.anvil import NODES, NodeError, die_with_parent
 
 _STARTED = b"Listening on 127.0.0.1:"
 _START_S = 30
@@ -31,7 +29,7 @@ class TonProgram:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
 
     @classmethod
@@ -60,7 +58,3 @@ class TonProgram:
                 raise NodeError(f"the networks ended: {said[-500:].decode(errors='replace')}")
             await asyncio.sleep(0.005)
         raise NodeError("the network did not start in time")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

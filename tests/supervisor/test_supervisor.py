@@ -109,6 +109,7 @@ def test_a_child_that_can_not_be_started_is_tried_again_later(tmp_path, caplog):
     child.started_at = time.monotonic() - 61
     supervisor._restart(child)
     assert "worker can't be started" in caplog.text
+    child.failures = 50  # it waits for 15 s, and not for a tenth of one
     supervisor._restart(child)
     assert caplog.text.count("can't be started") == 1  # not before it has waited
     child.command, child.started_at = working, time.monotonic() - 61
@@ -131,6 +132,7 @@ def test_a_postgresql_that_does_not_come_back_is_tried_until_it_does(folder, cap
         with pytest.raises(Unavailable, match="another process runs"):  # nobody comes in between
             EmbeddedPostgres(folder / "postgres").start()
         away.rename(control)
+        supervisor._postgres_at += 60  # however long that took
         supervisor._mend()
         assert not postgres.is_running()  # not before it has waited
         supervisor._postgres_at = 0

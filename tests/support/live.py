@@ -21,7 +21,9 @@ from eth_utils import to_checksum_address
 from standardwebhooks import Webhook
 from tests.support.office import open_office, run_command
 
+from bitlinkpay.cli.console import find_deployment
 from bitlinkpay.client.wm import KeyFiles, WmClient
+from bitlinkpay.connection import connect
 from bitlinkpay.wm.answers import OrderCreated
 from bitlinkpay.wm.bodies import CreateOrder
 
@@ -220,6 +222,15 @@ class Live:
             return [got for got in self.receiver.got if got["source_id"] == source_id]
 
         return await eventually(mine, lambda got: len(got) >= count)
+
+    async def rows(self, query: str) -> list[tuple]:
+        """Ask the deployment's own database what none of its doors tells."""
+        database = await connect(find_deployment(self.folder))
+        try:
+            async with database.reader() as tx:
+                return [tuple(row) for row in await tx.fetch(query)]
+        finally:
+            await database.close()
 
     async def balances(self) -> dict[str, dict]:
         return {row["asset"]: row for row in await self.command("balance", self.merchant["broker"])}

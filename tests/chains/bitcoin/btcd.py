@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import aiohttp
-from tests.nodes.anvil import _die_with_parent
+from tests.nodes.anvil import die_with_parent
 from tests.support.live import free_port
 
 USER, PASSWORD = "bitlinkpay", "p@ss/wörd"
@@ -46,7 +46,7 @@ class Btcd:
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - runs before any thread could hold a lock
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - runs before any thread could hold a lock
         )
         node = cls(process, port, folder)
         await node._ready()

@@ -12,7 +12,6 @@ from bitlinkpay.app.platform import Platform, url_policy
 from bitlinkpay.chains.outgoing import Intent, Signed, Wallet
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import SystemClock
-from bitlinkpay.core.ids import DepositId
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.payouts import store as payouts_store
 from bitlinkpay.payouts.model import NewPayout, Payout, PayoutKind
@@ -26,7 +25,6 @@ from bitlinkpay.signer.families.dispatch import Plan
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.signer.network_keys import NetworkKeys
 from bitlinkpay.signer.vault import Vault
-from bitlinkpay.treasury import funding
 from bitlinkpay.treasury.sweeping import Sweeping
 from bitlinkpay.workers.payer import Payer
 
@@ -81,13 +79,7 @@ class House:
 
     async def claim(self) -> None:
         """Claim what the company put into the hot wallet."""
-        now = self.world.clock.now()
-        found = await self.world.rows(
-            "select deposit_id from deposits where target = $1 and state = 'unassigned'", self.hot.address
-        )
-        async with self.world.database.transaction() as tx:
-            for (deposit_id,) in found:
-                await funding.claim(tx, self.world.registry, DepositId(deposit_id), by="operator", now=now)  # type: ignore[arg-type]
+        await self.world.claim(self.hot.address)
 
     async def work(self) -> None:
         """Let the lanes work until none has anything more to do."""

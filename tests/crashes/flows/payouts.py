@@ -8,10 +8,9 @@ from hashlib import sha256
 from tests.crashes.faults import FaultyDatabase, FaultySender, Fuse
 from tests.crashes.flow import Act, Loop
 from tests.crashes.stage import Process, Stage, text_of
-from tests.flows.harness import REGISTRY, market
+from tests.flows.harness import REGISTRY
 
 from bitlinkpay.chains.address import show_address
-from bitlinkpay.chains.outgoing import Intent
 from bitlinkpay.chains.simulated_format import address_from
 from bitlinkpay.core.errors import Problem, Unavailable
 from bitlinkpay.payouts import store
@@ -221,22 +220,7 @@ class Payouts:
 def payouts_on(stage: Stage, fuse: Fuse) -> tuple[Service, FaultyDatabase]:
     """Return the payouts of a process on this fuse, and its database."""
     sender = FaultySender(stage.cashier.sender(stage.network), fuse, stage.world.database)
-
-    async def quotes(intent: Intent):
-        return await sender.quote(intent)
-
-    async def prices(base: str, quote: str) -> Decimal:
-        return await market(base, "CNY") / await market(quote, "CNY")
-
-    service = Service(
-        registry=REGISTRY,
-        quotes=quotes,
-        prices=prices,
-        providers=[stage.world.lists],
-        hot_wallet=stage.cashier.ring.hot_wallet,
-        clock=stage.world.clock,
-    )
-    return service, FaultyDatabase(stage.world.database, fuse)
+    return stage.cashier.payouts(sender.quote), FaultyDatabase(stage.world.database, fuse)
 
 
 _PAID = """

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from tests.crashes.faults import FaultySender
 from tests.crashes.flow import Act, Loop
 from tests.crashes.flows.orders import Orders
 from tests.crashes.stage import CALM, Process, Stage
-from tests.flows.harness import REGISTRY, market
+from tests.flows.harness import REGISTRY, cross_rate
 
 from bitlinkpay.chains.outgoing import Purpose
 from bitlinkpay.chains.simulated import SimulatedChain
@@ -135,9 +134,6 @@ class Sweeps:
     def _parts(self, process: Process) -> TreasuryParts:
         stage = self.stage
 
-        async def prices(base: str, quote: str) -> Decimal:
-            return await market(base, "CNY") / await market(quote, "CNY")
-
         async def holds() -> dict[str, str]:
             return {}
 
@@ -146,7 +142,7 @@ class Sweeps:
             registry=REGISTRY,
             network=REGISTRY.networks[stage.network],
             sender=FaultySender(stage.cashier.sender(stage.network), process.fuse, stage.world.database),
-            prices=prices,
+            prices=cross_rate,
             holds=holds,
             hot=stage.cashier.hot(stage.network),
             clock=stage.world.clock,

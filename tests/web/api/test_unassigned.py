@@ -236,7 +236,6 @@ async def test_PAY_43_a_merchant_lets_nothing_go_that_waits_for_our_people(
     else:
         made = await by_people(rest, odd, signer)
         await client.confirm_refund(made.id, ConfirmRefund(address=TARGET))
-    payout_id = odd.deposit_id
     async with rest.database.reader() as tx:
         payout_id = await tx.fetchval("select payout_id from payouts")
     await rest.database.unit(lambda tx: rest.services.payouts.hold(tx, payout_id, reason="look", by="another"))
