@@ -9,7 +9,7 @@ from tests.chains.bitcoin.conftest import coin, network
 from tests.chains.bitcoin.ours import HOT, intent, pays
 
 from bitlinkpay.chains.bitcoin.coins import INPUTS_MAX
-from bitlinkpay.chains.bitcoin.drafting import SPLIT_UNITS, Rate, choose, draft
+from bitlinkpay.chains.bitcoin.drafting import FEE_SHARE, SPLIT_UNITS, Rate, choose, draft
 from bitlinkpay.chains.bitcoin.fit import misfits
 from bitlinkpay.chains.bitcoin.weight import KEY_SCRIPT_BYTES, LATER_RATE, fee_at, input_cost, vsize
 from bitlinkpay.chains.codec.bitcoin import TEST
@@ -26,7 +26,7 @@ SMALL, LARGE = 20_000, 4_000_000
 def tariff(rate: int = 2_000) -> Tariff:
     """Return what `BitcoinSender.tariff` does at a rate."""
     frame = fee_at(rate, vsize(0, [KEY_SCRIPT_BYTES]))
-    return Tariff(rate, frame, input_cost(rate), input_cost(LATER_RATE), SPLIT_UNITS // 2, INPUTS_MAX)
+    return Tariff(rate, frame, input_cost(rate), input_cost(LATER_RATE), SPLIT_UNITS // 2, INPUTS_MAX, FEE_SHARE)
 
 
 def pocket(*held: int, **changes: object) -> Pocket:
@@ -62,6 +62,7 @@ def test_the_small_ones_are_joined_and_the_large_ones_stay() -> None:
         ({"held": (SMALL,) * 5, "terms": replace(TERMS, keep=0), "free_units": 10**9}, 1_000, "2 are worth joining"),
         ({"held": (LARGE, LARGE, SMALL, SMALL, 2 * 68)}, 1_000, "2 are worth joining"),
         ({"terms": replace(TERMS, low_rate=9_999)}, 7_000, "costs 1719 satoshi now and saves 1356 later"),
+        ({"held": (LARGE, LARGE, 429, 429, 595)}, 3_000, "costs 738 satoshi now, and 726 are the most for what they"),
     ],
 )
 def test_what_waits_says_why(changes: dict[str, object], rate: int, reason: str) -> None:

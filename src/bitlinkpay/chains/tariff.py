@@ -15,6 +15,7 @@ class Tariff:
         later_units: what spending one output is assumed to cost on some other day.
         large_units: an output that holds as much is useful as it is: change is split into such.
         inputs_max: how many outputs one transaction may spend.
+        fee_share: a fee may be at most one part in so many of what moves.
     """
 
     rate: int
@@ -23,6 +24,7 @@ class Tariff:
     later_units: int
     large_units: int
     inputs_max: int
+    fee_share: int
 
     def fee(self, inputs: int) -> int:
         """Return what joining so many outputs costs now."""

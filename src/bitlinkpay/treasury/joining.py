@@ -79,7 +79,12 @@ def join(pocket: Pocket, tariff: Tariff) -> Joint:
     spared = sum(min(units, tariff.later_units) for units in chosen) - tariff.later_units
     if fee > spared:
         return Joint(reason=f"joining {len(chosen)} costs {fee} satoshi now and saves {spared} later")
-    return Joint(len(chosen), sum(chosen), fee, spared)
+    most = sum(chosen) // tariff.fee_share
+    if fee > most:
+        return Joint(
+            reason=f"joining {len(chosen)} costs {fee} satoshi now, and {most} are the most for what they hold"
+        )
+    return Joint(len(chosen), sum(chosen), fee, min(spared, most))
 
 
 def _chosen(pocket: Pocket, tariff: Tariff) -> list[int]:

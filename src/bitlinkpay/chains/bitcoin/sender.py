@@ -8,7 +8,7 @@ from typing import Final
 from bitlinkpay.chains.base import ChainError, FateState
 from bitlinkpay.chains.bitcoin.chain import BitcoinChain
 from bitlinkpay.chains.bitcoin.coins import INPUTS_MAX
-from bitlinkpay.chains.bitcoin.drafting import SPLIT_UNITS, Rate, choose, draft, scripts_of
+from bitlinkpay.chains.bitcoin.drafting import FEE_SHARE, SPLIT_UNITS, Rate, choose, draft, scripts_of
 from bitlinkpay.chains.bitcoin.fees import FeeRates
 from bitlinkpay.chains.bitcoin.fit import PAYMENTS_MAX, misfits
 from bitlinkpay.chains.bitcoin.node import TEXT, BitcoinNode
@@ -83,6 +83,7 @@ class BitcoinSender:
             later_units=input_cost(LATER_RATE),
             large_units=SPLIT_UNITS // 2,  # a part of the fee comes off each
             inputs_max=INPUTS_MAX,
+            fee_share=FEE_SHARE,
         )
 
     async def choose(self, intent: Intent, available: Sequence[Unspent]) -> Sequence[Unspent]:
