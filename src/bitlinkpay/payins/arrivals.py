@@ -45,11 +45,8 @@ async def sight(tx: Tx, network: Network, arrived: Sequence[tuple[Block, Transfe
     watched = await _match(tx, network, [transfer for _, transfer in arrived])
     ours = [(block, transfer) for block, transfer in arrived if (transfer.target, transfer.tag) in watched]
     ours = await _from_outside(tx, network, ours, watched) if ours else []
-    # Rising ids tell the order of sight: made within one millisecond they are random.
-    ids = sorted(DepositId(new_uuid7()) for _ in ours)
-    return [
-        _deposit(made, network, one, watched[one[1].target, one[1].tag], now)
-        for made, one in zip(ids, ours, strict=True)
+    return [  # rising ids tell the order of sight
+        _deposit(DepositId(new_uuid7()), network, one, watched[one[1].target, one[1].tag], now) for one in ours
     ]
 
 
