@@ -282,3 +282,41 @@ async def test_death_needs_the_quorum_at_one_final_block(net: EvmNetwork) -> Non
             assert not await desk.is_dead(attempt)
             lane = await desk.sender.lane(HOT)
             assert (lane.final_number, lane.next_number) == (0, 0)
+
+
+@pytest.mark.parametrize("age", [0, 5, 40])
+async def test_PAY_06_an_index_of_transactions_that_is_lost_does_not_make_a_payment_dead(
+    net: EvmNetwork, age: int
+) -> None:
+    """A node that makes its index anew knows the nonce and not the transaction: paid again, it would be paid twice."""
+    async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
+        await desk.fund()
+        paid = await desk.send(payout(net.usdt, (A, 5)))
+        await net.mine()
+        await desk.send(payout(net.usdt, (B, 5)))
+        await desk.settle()
+        await net.mine(age)
+        proxy.edit = lambda method, _, result: None if method == "eth_getTransactionByHash" else result
+        assert (await desk.outcome(paid)).state is FateState.UNKNOWN
+        assert not await desk.is_dead(paid), "the block that used up its nonce holds it"
+
+
+async def test_PAY_10_a_nonce_used_up_before_the_oldest_state_proves_nothing(net: EvmNetwork) -> None:
+    def pruned(method: str, params: list[object], result: object) -> object:
+        if (
+            method == "eth_getTransactionCount"
+            and isinstance(params[1], str)
+            and params[1] not in ("latest", "pending")
+        ):
+            raise RpcError(-32000, "missing trie node")
+        return result
+
+    async with Proxy.start(net.node.url) as proxy, Desk.on(net, urls=[proxy.url]) as desk:
+        await desk.fund()
+        ours = await desk.prepare(payout(net.usdt, (A, 5)), number=0)
+        await foreign(desk, 0)
+        await net.mine(40)
+        proxy.edit = pruned
+        assert not await desk.is_dead(ours)
+        proxy.edit = None
+        assert await desk.is_dead(ours)

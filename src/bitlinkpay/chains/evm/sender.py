@@ -6,14 +6,12 @@ from bitlinkpay.chains.base import FateState
 from bitlinkpay.chains.evm.access import EvmAccess
 from bitlinkpay.chains.evm.accounts import AccountReader
 from bitlinkpay.chains.evm.broadcasting import broadcast
+from bitlinkpay.chains.evm.death import is_displaced
 from bitlinkpay.chains.evm.delivery import delivered
 from bitlinkpay.chains.evm.fees import FeeReader, outbid, price
 from bitlinkpay.chains.evm.fit import misfits
-from bitlinkpay.chains.evm.lookup import place_of
-from bitlinkpay.chains.evm.node import EvmNode
 from bitlinkpay.chains.evm.plan import EvmPlan
 from bitlinkpay.chains.evm.planning import Planner, SenderOptions
-from bitlinkpay.chains.evm.state import pinned, read_state
 from bitlinkpay.chains.evm.wire import Receipt, Transaction, quantity
 from bitlinkpay.chains.outgoing import (
     Broadcast,
@@ -28,7 +26,6 @@ from bitlinkpay.chains.outgoing import (
     Unspent,
     Wallet,
 )
-from bitlinkpay.chains.rpc import Call
 from bitlinkpay.core.assets import Asset
 
 
@@ -110,15 +107,8 @@ class EvmSender:
         return Outcome(found.state, signed.txid, found.block, fee, made)
 
     async def is_dead(self, intent: Intent, plan: EvmPlan, signed: Signed) -> bool:
-        """Return True only if, after the final block, the payer's nonce is beyond ours and ours stands in no block."""
-        final = (await self._access.finality.head()).final
-        call = Call("eth_getTransactionCount", (intent.payer.address, pinned(final.hash)))
-
-        async def ask(node: EvmNode) -> tuple[bool, bool]:
-            (nonce,) = await read_state(node, [call])
-            return quantity(nonce) > plan.nonce, await place_of(node, signed.txid) is None
-
-        return await self._access.quorum.agree(ask) == (True, True)
+        """Say whether a final block used up its nonce for another one, see `chains.evm.death`."""
+        return await is_displaced(self._access, intent.payer.address, plan.nonce, signed.txid)
 
     async def choose(self, intent: Intent, available: Sequence[Unspent]) -> Sequence[Unspent]:  # noqa: ARG002
         """Choose nothing: accounts have no outputs."""
