@@ -8,9 +8,10 @@ import pytest
 from tests.deposits.test_assets import GOOD
 
 from bitlinkpay.chains.base import Block, BlockRef, ChainError, Head, Transfer
+from bitlinkpay.chains.findings import Findings
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.token import TokenFacts
-from bitlinkpay.chains.trial import HOLDERS_MAX, LOOK_BACK_BLOCKS, Answered, Findings, Trial, try_transfers
+from bitlinkpay.chains.trial import HOLDERS_MAX, LOOK_BACK_BLOCKS, Answered, Trial, try_transfers
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.deposits.assets.examining import examine
 
@@ -34,6 +35,7 @@ class Token:
     facts: TokenFacts = GOOD
     final: int = FINAL
     step: int = 100
+    missing: range = range(0)
     scanned: list[tuple[int, int]] = field(default_factory=list)
     asked: list[tuple[list[str], int]] = field(default_factory=list)
     tried: list[tuple[str, int]] = field(default_factory=list)
@@ -46,7 +48,8 @@ class Token:
         """Return fewer blocks than asked for where `step` says so, as adapters may."""
         end = min(last, first + self.step - 1)
         self.scanned.append((first, last))
-        return [Block(n, f"{n}", f"{n - 1}", NOW, self._transfers(n)) for n in range(first, end + 1)]
+        heights = [n for n in range(first, end + 1) if n not in self.missing]
+        return [Block(n, f"{n}", f"{n - 1}", NOW, self._transfers(n)) for n in heights]
 
     def _transfers(self, height: int) -> tuple[Transfer, ...]:
         pairs = self.moved.get(height, [])
@@ -136,6 +139,14 @@ async def test_an_adapter_that_returns_fewer_blocks_than_asked_is_asked_on_witho
     assert token.tried == [("s45", 5)]
     read = [n for first, last in token.scanned for n in range(first, min(last, first + step - 1) + 1)]
     assert sorted(read) == list(range(953, 1001))
+
+
+@pytest.mark.parametrize("missing", [range(953, 969), range(960, 990), range(999, 1001), range(990, 991)])
+async def test_heights_where_no_block_stands_are_passed_over(missing: range) -> None:
+    token = Token({FINAL - 11: [("", "b")], FINAL - 47: [("a", "b")]}, {"a": 5, "b": 4}, missing=missing)
+    await found(token)
+    assert {last for _, last in token.scanned} == {1000, 984, 968}
+    assert token.asked[0][0] == (["b"] if 953 in missing else ["b", "a"]), "and nobody is no holder"
 
 
 async def test_enough_met_ends_the_search_with_the_newest_ones() -> None:

@@ -4,13 +4,15 @@ A contract may carry the right name and decimals and still pay out less than it 
 balances by itself. Such a token fits no row: an order in it could never be paid exactly, or its money never leave.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
 from bitlinkpay.chains.base import Chain
-from bitlinkpay.chains.codec.abi import WORD_BYTES, word
+from bitlinkpay.chains.codec.abi import WORD_BYTES
+from bitlinkpay.chains.findings import Findings
+from bitlinkpay.chains.traits import TokenViewer, read_traits
 from bitlinkpay.core.assets import Asset
 
 HOLDERS_MAX: Final = 3
@@ -18,14 +20,6 @@ LOOK_BACK_BLOCKS: Final = 48  # a full block of Ethereum is a megabyte or two
 _MET_MAX: Final = 24
 _READ_BLOCKS: Final = 16
 _COINS_MAX: Final = 1_000
-
-# USDT takes such a fee as soon as its owner sets one (https://etherscan.io/token/0xdac17f958d2ee523a2206206994597c13d831ec7#code).
-_FEE: Final = "basisPointsRate()"
-# Of tokens that keep shares and compute balances from them: Lido's stETH, Aave's aTokens and Ampleforth, Origin's OUSD.
-_SHARES: Final = ("sharesOf(address)", "scaledBalanceOf(address)", "creditsBalanceOf(address)")
-# Tether's, Circle's, and the usual ones of later stablecoins.
-_BLOCKS: Final = ("isBlackListed(address)", "isBlacklisted(address)", "isBlocked(address)", "isFrozen(address)")
-_NOBODY: Final = word(b"\x01")
 
 
 class Answered(StrEnum):
@@ -54,24 +48,16 @@ class Trial:
     came: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a token's transfers showed: why no row fits it, and what is only worth knowing."""
-
-    faults: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 @runtime_checkable
 class TokenTrier(Protocol):
-    """A chain whose nodes try calls of a token's contract. Methods raise `ChainError` when it can't be read."""
-
-    async def view(self, asset: Asset, function: str, arguments: bytes = b"") -> bytes:
-        """Return what a view function answers in the final state, nothing where the contract has none such."""
-        ...
+    """A chain whose nodes try a token's transfer."""
 
     async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
-        """Let `holder` pay `units` to an address that nobody uses, in the final state, and undo it."""
+        """Let `holder` pay `units` to an address that nobody uses, in the final state, and undo it.
+
+        Raises:
+            ChainError: the network could not be read.
+        """
         ...
 
 
@@ -96,28 +82,15 @@ async def try_transfers(chain: Chain, trier: TokenTrier, asset: Asset, holder: s
     Raises:
         ChainError: the network could not be read.
     """
-    traits = await _traits(lambda function, arguments: trier.view(asset, function, arguments))
+    found = await read_traits(trier, asset) if isinstance(trier, TokenViewer) else Findings()
     holders = await _holders(chain, asset, [holder] if holder else [])
     trials = [
         await trier.try_transfer(asset, who, min(units, _COINS_MAX * 10**asset.decimals)) for who, units in holders
     ]
-    if not trials:
-        nobody = f"{holder} holds nothing" if holder else f"nobody moved it within {LOOK_BACK_BLOCKS} blocks"
-        untried = f"{nobody}: no transfer was tried; name somebody who holds it with --holder"
-        return Findings(traits.faults, (*traits.notes, untried))
-    found = judge(trials)
-    return Findings((*traits.faults, *found.faults), (*traits.notes, *found.notes))
-
-
-async def _traits(view: Callable[[str, bytes], Awaitable[bytes]]) -> Findings:
-    faults, notes = [], []
-    if any(await view(_FEE, b"")):
-        faults.append("it takes a fee of every transfer (basisPointsRate)")
-    if any([len(await view(function, _NOBODY)) >= WORD_BYTES for function in _SHARES]):
-        faults.append("it keeps shares in place of balances, which then change without a transfer (rebasing)")
-    if any([len(await view(function, _NOBODY)) == WORD_BYTES for function in _BLOCKS]):
-        notes.append("its issuer can block addresses")
-    return Findings(tuple(faults), tuple(notes))
+    if trials:
+        return found + judge(trials)
+    nobody = f"{holder} holds nothing" if holder else f"nobody moved it within {LOOK_BACK_BLOCKS} blocks"
+    return found + Findings(notes=(f"{nobody}: no transfer was tried; name somebody who holds it with --holder",))
 
 
 async def _holders(chain: Chain, asset: Asset, named: Sequence[str]) -> list[tuple[str, int]]:
@@ -137,8 +110,8 @@ async def _met(chain: Chain, asset: Asset, final: int) -> list[str]:
         while height <= last:
             blocks = await chain.scan(height, last)
             moved = [transfer for block in blocks for transfer in block.transfers if transfer.asset == asset.id]
-            met |= dict.fromkeys(who for transfer in moved for who in (transfer.target, transfer.source))
-            height += len(blocks)
+            met |= dict.fromkeys(who for transfer in moved for who in (transfer.target, transfer.source) if who)
+            height = blocks[-1].height + 1 if blocks else last + 1  # heights without a block are none to wait for
         last = first - 1
     return list(met)[:_MET_MAX]
 

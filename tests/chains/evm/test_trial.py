@@ -9,7 +9,8 @@ from tests.nodes.proxy import Proxy, RpcError
 from bitlinkpay.chains.base import ChainError, NotEnoughAnswers
 from bitlinkpay.chains.codec.evm import parse
 from bitlinkpay.chains.evm.trial import TARGET
-from bitlinkpay.chains.trial import Answered, Findings, TokenTrier, Trial, try_transfers
+from bitlinkpay.chains.findings import Findings
+from bitlinkpay.chains.trial import Answered, TokenTrier, Trial, try_transfers
 from bitlinkpay.core.assets import Asset
 
 BOB = parse("0x" + "b0" * 20)

@@ -25,7 +25,7 @@ from solders.transaction_status import (
     UiTransactionStatusMeta,
     UiTransactionTokenBalance,
 )
-from tests.chains.solana.ledger import AGE_MAX, TOKEN, Block, Executed, Ledger, Refused
+from tests.chains.solana.ledger import AGE_MAX, LEADER, TOKEN, Block, Executed, Ledger, Refused
 
 TOKEN_2022 = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 _FEES = [0] * 15 + [1_000, 2_000, 5_000, 10_000, 200_000]  # micro-lamports, as quiet blocks show them
@@ -205,6 +205,9 @@ class Answers:
         slots = [block.slot for block in self.ledger.blocks][-len(self.priority_fees) :]
         return [{"slot": slot, "prioritizationFee": fee} for slot, fee in zip(slots, self.priority_fees, strict=False)]
 
+    def _getSlotLeaders(self, _first: int, limit: int) -> list[str]:
+        return [str(LEADER)] * limit
+
     def _simulateTransaction(self, raw: str, options: dict[str, object]) -> object:
         tx = VersionedTransaction.from_bytes(base64.b64decode(raw))
         _, context = self._context(options)
@@ -216,8 +219,33 @@ class Answers:
         if failed:
             meta = UiTransactionStatusMeta(result.err(), 0, [], [])
             err = json.loads(meta.to_json())["err"]
-        units = result.meta().compute_units_consumed()
-        return {"context": context, "value": {"err": err, "logs": result.meta().logs(), "unitsConsumed": units}}
+        after = {} if failed else {str(key): account for key, account in result.post_accounts()}
+        value = {
+            "accounts": self._left(options, after, len(tx.message.account_keys), failed=failed),
+            "err": err,
+            "innerInstructions": None,
+            "logs": result.meta().logs(),
+            "returnData": None,
+            "unitsConsumed": result.meta().compute_units_consumed(),
+        }
+        return {"context": context, "value": value}
+
+    def _left(
+        self, options: dict[str, object], after: dict[str, Account], accounts_max: int, *, failed: bool
+    ) -> list[object] | None:
+        """Tell accounts after a simulation, as `simulate_transaction` of agave's rpc.rs does."""
+        wanted = options.get("accounts")
+        if wanted is None:
+            return None
+        if wanted.get("encoding", "base64") in {"binary", "base58"}:
+            raise RpcError(-32602, "base58 encoding not supported")
+        addresses = wanted["addresses"]
+        if len(addresses) > accounts_max:
+            raise RpcError(-32602, f"Too many accounts provided; max {accounts_max}")
+        if failed:
+            return [None] * len(addresses)
+        found = [after.get(key) or self.ledger.vm.get_account(Pubkey.from_string(key)) for key in addresses]
+        return [account_json(account, None) if account and account.lamports else None for account in found]
 
     def _sendTransaction(self, raw: str, options: dict[str, object] | None = None) -> str:
         if (options or {}).get("encoding") != "base64":

@@ -26,6 +26,7 @@ LAG = 4  # blocks from the newest one to the newest final one
 AGE_MAX = 150  # blocks for which a block hash may be used
 SKIP_EVERY = 7  # every seventh slot has no block
 FAUCET = Keypair.from_seed(bytes(31) + b"\1")
+LEADER = Keypair.from_seed(bytes(31) + b"\2").pubkey()  # who makes all blocks
 SYSTEM = Pubkey.default()
 TOKEN = Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 WRAPPED_SOL = Pubkey.from_string("So11111111111111111111111111111111111111112")
@@ -78,6 +79,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.vm.set_account(FAUCET.pubkey(), Account(10**18, b"", SYSTEM))
+        self.vm.set_account(LEADER, Account(10**9, b"", SYSTEM))
         self.vm.set_account(WRAPPED_SOL, Account(10**9, bytes(Mint(None, 0, 9, True)), TOKEN))
         genesis = Block(0, 0, 0, self._next_hash(), Hash.default(), int(time.time()), [])
         self.blocks.append(genesis)

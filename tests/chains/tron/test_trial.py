@@ -4,7 +4,8 @@ from tests.chains.tron.network import TronContract, TronNet
 from tests.chains.tron.rows import token
 from tests.chains.tron.wallets import Payer
 
-from bitlinkpay.chains.trial import Answered, Findings, TokenTrier, Trial, try_transfers
+from bitlinkpay.chains.findings import Findings
+from bitlinkpay.chains.trial import Answered, TokenTrier, Trial, try_transfers
 from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.core.assets import Asset
 

@@ -108,7 +108,7 @@ class EvmChain:
         return await self.access.quorum.agree(lambda node: read_facts(node, asset.contract, final.hash))
 
     async def view(self, asset: Asset, function: str, arguments: bytes = b"") -> bytes:
-        """Return what a view function of a token answers, see `chains.trial.TokenTrier`."""
+        """Return what a view function of a token answers, see `chains.traits.TokenViewer`."""
         at = (await self.head()).final.hash
         return await self.access.quorum.agree(lambda node: view(node, asset.contract, function, at, arguments))
 

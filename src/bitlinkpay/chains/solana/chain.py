@@ -15,9 +15,11 @@ from bitlinkpay.chains.solana.state import StateReader
 from bitlinkpay.chains.solana.token import read_facts
 from bitlinkpay.chains.solana.tracking import find_final, find_status
 from bitlinkpay.chains.solana.transfers import Listing, read_transaction
+from bitlinkpay.chains.solana.trial import try_transfer
 from bitlinkpay.chains.solana.wire import is_signature
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.trial import Trial
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.errors import Invalid
 
@@ -118,6 +120,11 @@ class SolanaChain:
         """
         assert not asset.is_native, f"{asset.id} has no mint"
         return await self.quorum.agree(lambda node: read_facts(node, asset))
+
+    async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
+        """Try a transfer without sending it, see `chains.trial.TokenTrier`."""
+        final = (await self.head()).final.height
+        return await self.quorum.agree(lambda node: try_transfer(node, asset, holder, units, final))
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest final slot; one far behind the others is not healthy."""

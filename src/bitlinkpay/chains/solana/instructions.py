@@ -51,9 +51,22 @@ def transfer_tokens(source: str, target: str, units: int, *, mint: str, program:
 
 def transfer_checked(source: str, target: str, units: int, *, mint: str, program: str, decimals: int) -> Instruction:
     """Move tokens between the associated accounts of two owners if the mint has these decimals."""
-    first, second = (Party(associated(owner, mint, program), is_writable=True) for owner in (source, target))
+    account = associated(source, mint, program)
+    return pay_checked(source, account, target, units, mint=mint, program=program, decimals=decimals)
+
+
+def pay_checked(
+    owner: str, account: str, target: str, units: int, *, mint: str, program: str, decimals: int
+) -> Instruction:
+    """Move tokens from any account of an owner to the associated one of another if the mint has these decimals."""
+    parties = (
+        Party(account, is_writable=True),
+        Party(mint),
+        Party(associated(target, mint, program), is_writable=True),
+        Party(owner, is_signer=True),
+    )
     data = bytes([_TRANSFER_CHECKED]) + units.to_bytes(8, "little") + bytes([decimals])
-    return Instruction(program, (first, Party(mint), second, Party(source, is_signer=True)), data)
+    return Instruction(program, parties, data)
 
 
 def close_account(owner: str, target: str, *, mint: str, program: str) -> Instruction:

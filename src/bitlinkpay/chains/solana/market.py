@@ -1,6 +1,7 @@
 """What a transaction would use, and what a place before others costs now."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,14 +28,26 @@ class Simulation:
 
 async def simulate(node: SolanaNode, message: Message) -> Simulation:
     """Let one endpoint carry out a transaction that nobody has signed, without consequences."""
-    raw = serialize(message, [_NO_SIGNATURE] * len(message.signers))
-    options = {"commitment": FINALIZED, "encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True}
-    (answer,) = await node.ask([Call("simulateTransaction", (b64encode(raw).decode(), options))], SIMULATED)
+    (answer,) = await node.ask([simulation(message)], SIMULATED)
     found = answer.value
     if found.is_success:
         return Simulation("", found.units_consumed)
     last = found.logs[-1] if found.logs else ""
     return Simulation(printable(f"{bytes(found.err).decode('utf-8', 'replace')} {last}".strip()), found.units_consumed)
+
+
+def simulation(message: Message, shown: Sequence[str] = ()) -> Call:
+    """Return the call that simulates a transaction and shows the accounts `shown` as it would leave them."""
+    raw = serialize(message, [_NO_SIGNATURE] * len(message.signers))
+    options: dict[str, object] = {
+        "commitment": FINALIZED,
+        "encoding": "base64",
+        "sigVerify": False,
+        "replaceRecentBlockhash": True,
+    }
+    if shown:
+        options["accounts"] = {"encoding": "base64", "addresses": shown}
+    return Call("simulateTransaction", (b64encode(raw).decode(), options))
 
 
 def compute_limit(used: int, number: int) -> int:

@@ -217,11 +217,12 @@ class Mention(_Wire):
 
 
 class Simulated(_Wire):
-    """What a transaction would do now."""
+    """What a transaction would do now; `accounts` are those that were asked for, as it would leave them."""
 
     err: msgspec.Raw
     units_consumed: Natural = 0
     logs: list[str] | None = None
+    accounts: list[Account | None] | None = None
 
     @property
     def is_success(self) -> bool:
@@ -250,6 +251,10 @@ OWNED: msgspec.json.Decoder[Stateful[list[OwnedAccount]]] = msgspec.json.Decoder
 STATUSES: msgspec.json.Decoder[Stateful[list[Status | None]]] = msgspec.json.Decoder(Stateful[list[Status | None]])
 MENTIONS: msgspec.json.Decoder[list[Mention]] = msgspec.json.Decoder(list[Mention])
 SIMULATED: msgspec.json.Decoder[Stateful[Simulated]] = msgspec.json.Decoder(Stateful[Simulated])
+BEFORE_AND_SIMULATED: msgspec.json.Decoder[Stateful[list[Account | None] | Simulated]] = msgspec.json.Decoder(
+    Stateful[list[Account | None] | Simulated]
+)
+ADDRESSES: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
 PRIORITY_FEES: msgspec.json.Decoder[list[PriorityFee]] = msgspec.json.Decoder(list[PriorityFee])
 INSTRUCTIONS: msgspec.json.Decoder[list[Instruction]] = msgspec.json.Decoder(list[Instruction])
 INNER: msgspec.json.Decoder[list[Inner] | None] = msgspec.json.Decoder(list[Inner] | None)

@@ -115,7 +115,7 @@ class TronChain:
         return await self.access.quorum.agree(lambda node: read_facts(node, asset.contract))
 
     async def view(self, asset: Asset, function: str, arguments: bytes = b"") -> bytes:
-        """Return what a view function of a token answers, see `chains.trial.TokenTrier`."""
+        """Return what a view function of a token answers, see `chains.traits.TokenViewer`."""
         return await self.access.quorum.agree(lambda node: view(node, asset.contract, function, arguments))
 
     async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:

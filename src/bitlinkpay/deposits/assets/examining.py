@@ -7,8 +7,9 @@ transfers comes on top, where the network's nodes offer one.
 from dataclasses import dataclass
 
 from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.findings import Findings
 from bitlinkpay.chains.token import TokenFacts, TokenProbe, objections
-from bitlinkpay.chains.trial import Findings, TokenTrier, try_transfers
+from bitlinkpay.chains.trial import TokenTrier, try_transfers
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.deposits.assets.model import Review
 
