@@ -1,5 +1,6 @@
 """What the supervisor starts, what its children may see, when they start again, and how a deployment ends."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from tests.support.live import children, free_port
@@ -212,8 +214,9 @@ def test_a_deployment_says_its_urls_ends_on_request_and_leaves_no_process(folder
     try:
         lines = [server.stdout.readline().strip() for _ in range(3)]
         assert lines == [f"wm https://127.0.0.1:{wm_port}", f"web http://127.0.0.1:{web_port}", "ready"]
-        for port in (wm_port, web_port):
-            socket.create_connection(("127.0.0.1", port), 5).close()
+        socket.create_connection(("127.0.0.1", wm_port), 5).close()
+        with urlopen(f"http://127.0.0.1:{web_port}/healthz", timeout=60) as answer:
+            assert json.load(answer) == {"status": "healthy", "reason": ""}
         everybody = family(server.pid)
         assert len(everybody) >= 4
         server.send_signal(signal.SIGTERM)

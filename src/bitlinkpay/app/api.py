@@ -1,7 +1,7 @@
 """The API process: the merchant API on mutual TLS, the hosted pages and the sandbox's plain mode on the web port."""
 
 import os
-from asyncio import TaskGroup
+from asyncio import Event, TaskGroup
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -28,6 +28,7 @@ from bitlinkpay.settings import Settings
 from bitlinkpay.web.api.app import ApiApp
 from bitlinkpay.web.checkout.orders import Changes, Orders
 from bitlinkpay.web.checkout.routes import build_routes
+from bitlinkpay.web.health import LOOK_EVERY, Door, Health
 from bitlinkpay.web.site import Front, Site, unreadable
 from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
@@ -36,6 +37,7 @@ from bitlinkpay.web.wm.gate import ClosedGate, EncryptedGate, PlainGate
 from bitlinkpay.web.wm.listener import Listener, Sharing
 from bitlinkpay.web.wm.opener import Opener
 from bitlinkpay.web.wm.withdrawals import Withdrawals
+from bitlinkpay.workers.loop import forever
 
 _NICENESS: Final = 5  # on a full machine money that came goes before orders that come: the worker runs first
 
@@ -55,7 +57,10 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         changes = Changes()
         await changes.follow(platform.database)
         tasks = await stack.enter_async_context(TaskGroup())
-        running = [tasks.create_task(loop) for loop in following(platform)]
+        health = Health(platform.database, SystemClock())
+        await health.look()
+        looking = forever("clock", health.look, pause=LOOK_EVERY, wake=Event())
+        running = [tasks.create_task(loop) for loop in (looking, *following(platform))]
         authority = await open_authority(settings, platform.database)
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
@@ -65,7 +70,8 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
         rest = await build_rest(platform, payouts)
         wm = WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk)
         orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
-        listeners = _listeners(settings, authority, Front(wm, rest), _site(platform, desk, rest, orders))
+        front, site = Door(health, Front(wm, rest)), Door(health, _site(platform, desk, rest, orders))
+        listeners = _listeners(settings, authority, front, site)
         for listener in listeners:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
@@ -76,7 +82,7 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
             task.cancel()
 
 
-def _listeners(settings: Settings, authority: Authority, front: Front, site: Site) -> list[Listener]:
+def _listeners(settings: Settings, authority: Authority, front: Door, site: Door) -> list[Listener]:
     sharing = Sharing.SIBLINGS if settings.api_processes > 1 else Sharing.ALONE
     files = TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
     tls = server_context(files)
