@@ -1,6 +1,7 @@
 """Connections, limits, types and notifications."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -213,6 +214,43 @@ async def test_a_session_ended_between_two_statements_reruns_the_unit(
 
     assert await database.unit(work) == 1
     assert len(runs) == 2
+    await owner.close()
+
+
+@pytest.mark.parametrize("does_the_loop_see_it", [True, False])
+@pytest.mark.parametrize("kind", ["reader", "transaction"])
+async def test_a_session_ended_within_a_block_makes_the_database_unavailable_and_only_that_block_fails(
+    database: Database, schema_owner_dsn: str, kind: str, does_the_loop_see_it: bool
+):
+    """What cuts connections is no fault of ours: no trace in the log, and the caller is told to come again."""
+    owner = await connect(schema_owner_dsn)
+    block = database.reader if kind == "reader" else database.transaction
+    with pytest.raises(Unavailable, match="the database went away"):
+        async with block() as tx:
+            backend = await tx.fetchval("SELECT pg_backend_pid()")
+            await owner.execute("SELECT pg_terminate_backend($1, 5000)", backend)
+            (await asyncio.sleep(0.1)) if does_the_loop_see_it else time.sleep(0.1)
+            await one(tx)
+    async with block() as tx:
+        assert await one(tx) == 1
+    await owner.close()
+
+
+@pytest.mark.parametrize("does_the_loop_see_it", [True, False])
+async def test_sessions_ended_while_nobody_asked_are_lost_or_replaced_and_never_a_fault_of_ours(
+    database: Database, schema_owner_dsn: str, does_the_loop_see_it: bool
+):
+    owner = await connect(schema_owner_dsn)
+    for _ in range(5):
+        async with database.reader() as tx:
+            backend = await tx.fetchval("SELECT pg_backend_pid()")
+        await owner.execute("SELECT pg_terminate_backend($1, 5000)", backend)
+        (await asyncio.sleep(0.1)) if does_the_loop_see_it else time.sleep(0.1)
+        with contextlib.suppress(Unavailable):
+            async with database.reader() as tx:
+                assert await one(tx) == 1
+        async with database.reader() as tx:
+            assert await one(tx) == 1
     await owner.close()
 
 

@@ -104,34 +104,42 @@ class Database:
 
         Raises:
             OutcomeUnknown: the connection was lost at COMMIT.
-            Unavailable: no connection within 10 s.
+            Unavailable: no connection within 10 s, it was lost before COMMIT, or a limit of time was hit.
         """
-        connection = await self._acquire()
-        try:
-            await connection.execute(self._begin)
+        async with self._begun(self._begin) as connection:
             try:
                 yield connection
             except BaseException:
                 await _rollback(connection)
                 raise
             await _commit(connection)
-        finally:
-            await self._pool.release(connection)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Tx]:
         """Run the block in a read-only transaction that sees one moment throughout.
 
         Raises:
-            Unavailable: no connection within 10 s.
+            Unavailable: no connection within 10 s, it was lost, or a limit of time was hit.
         """
-        connection = await self._acquire()
-        try:
-            await connection.execute(self._begin_reader)
+        async with self._begun(self._begin_reader) as connection:
             try:
                 yield connection
             finally:
                 await _rollback(connection)
+
+    @asynccontextmanager
+    async def _begun(self, begin: str) -> AsyncIterator[Connection]:
+        connection = await self._acquire()
+        try:
+            await connection.execute(begin)
+            yield connection
+        except DRIVER_ERRORS as error:
+            failure = classify(error, is_closed=_is_gone(connection))
+            if failure not in (Failure.LOST, Failure.BUSY):
+                raise
+            _drop(connection)
+            what = "is busy" if failure is Failure.BUSY else "went away"
+            raise Unavailable(f"the database {what}: {one_line(error)}") from error
         finally:
             await self._pool.release(connection)
 
