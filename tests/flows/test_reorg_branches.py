@@ -135,7 +135,9 @@ async def test_NODE_05_a_head_that_lags_moves_nothing_back(chained: tuple[World,
     assert await world.state(order) == "paid"
 
 
-async def test_NODE_05_a_final_height_that_goes_back_stops_credits(chained: tuple[World, ScriptedChain]):
+async def test_NODE_05_a_final_height_that_goes_back_stops_credits(
+    chained: tuple[World, ScriptedChain], caplog: pytest.LogCaptureFixture
+):
     world, chain = chained
     order = await world.open_order("usdt-ethereum")
     world.lists.is_down = True
@@ -145,12 +147,15 @@ async def test_NODE_05_a_final_height_that_goes_back_stops_credits(chained: tupl
     assert await world.states(order) == [("final", "")]
     world.lists.is_down = False
     final, chain.final = (await cursor_of(world))[2], chain.height - 8
-    await world.settle()
+    for _ in range(3):
+        await world.settle()
     assert await world.states(order) == [("final", "")], "no balance proves it at a height below it"
     assert (await cursor_of(world))[2] == final
     chain.final = None
     await world.settle()
     assert await world.state(order) == "paid"
+    told = [record.getMessage() for record in caplog.records if "the final height" in record.getMessage()]
+    assert [("went back" in text, "no less than before" in text) for text in told] == [(True, False), (False, True)]
 
 
 async def test_EVM_20_finality_that_stalls_stops_credits_and_nothing_else(chained: tuple[World, ScriptedChain]):

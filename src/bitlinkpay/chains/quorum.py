@@ -228,6 +228,8 @@ def _count(ballot: _Ballot[V, F], voter: V, task: "asyncio.Task[F]") -> None:
     try:
         ballot.votes.append((voter, task.result()))
     except ChainError as error:
+        if voter.label not in str(error):  # who reads of it has to know which of several it is
+            error.args = (f"{voter.label}: {error}",)
         ballot.failures.append(error)
 
 

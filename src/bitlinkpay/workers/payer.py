@@ -25,14 +25,24 @@ class Payer(Generic[P]):
         self._lanes: dict[Wallet, LaneWorker[P]] = {}
 
     async def step(self) -> bool:
-        """Give each busy lane one step; return True when there may be more now."""
+        """Give each busy lane one step; return True when there may be more now.
+
+        Raises:
+            ChainError, Unavailable: none of them could do its own, the last for this reason: the network, the signer or
+                the database is away, and who asks again and again makes it no better.
+        """
         async with self._parts.database.reader() as tx:
             payers = await store.busy_payers(tx, self._parts.network.id)
         self._lanes = {payer: self._lanes.get(payer) or LaneWorker(self._parts, payer, self._token) for payer in payers}
         has_more = False
+        failures: dict[Wallet, ChainError | Unavailable] = {}
         for payer, lane in self._lanes.items():
             try:
                 has_more = await lane.step() or has_more
             except (ChainError, Unavailable) as error:
-                log.warning("%s: lane of %s: %s", self._parts.network.id, payer.address, error)
+                failures[payer] = error
+        if failures and len(failures) == len(self._lanes):
+            raise next(reversed(failures.values()))
+        for payer, failure in failures.items():
+            log.warning("%s: lane of %s: %s", self._parts.network.id, payer.address, failure)
         return has_more

@@ -57,6 +57,7 @@ class Watcher:
         self._token: UUID = uuid4()
         self._lease: Lease | None = None
         self._is_stalled = False
+        self._is_behind = False
 
     async def step(self) -> bool:
         """Do one bounded piece of work; return True when there may be more now."""
@@ -92,14 +93,19 @@ class Watcher:
             log.warning("%s: blocks become final again", self._network.id)
         self._is_stalled = since is not None
 
+    def _tell_behind(self, cursor: Cursor, head: Head) -> None:
+        """Tell once when the endpoints fall behind what was final before, and once when they have caught up."""
+        is_behind, name = head.final.height < cursor.final_height, self._network.id
+        if is_behind and not self._is_behind:
+            text = "%s: the final height went back from %d to %d; nothing is credited until it is there again"
+            log.warning(text, name, cursor.final_height, head.final.height)
+        elif self._is_behind and not is_behind:
+            log.warning("%s: the final height is %d, no less than before", name, head.final.height)
+        self._is_behind = is_behind
+
     async def _settle(self, cursor: Cursor, head: Head) -> int:
-        if head.final.height < cursor.final_height:
-            log.critical(
-                "%s: the final height went back from %d to %d; nothing is credited",
-                self._network.id,
-                cursor.final_height,
-                head.final.height,
-            )
+        self._tell_behind(cursor, head)
+        if self._is_behind:
             return 0
         return await self._parts.clearing.settle(self._network.id, head.final.height)
 
