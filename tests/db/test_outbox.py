@@ -9,6 +9,7 @@ import pytest
 from asyncpg.exceptions import UniqueViolationError
 from tests.support.clock import ManualClock
 from tests.support.embedded import until
+from tests.support.locks import until_someone_waits
 
 from bitlinkpay.core.ids import EventId, new_uuid7
 from bitlinkpay.db import outbox
@@ -175,7 +176,7 @@ async def test_LED_21_a_new_subscriber_gets_events_whose_writers_were_still_runn
     async with database.transaction() as writer:
         await outbox.append(writer, [running])
         subscribing = asyncio.create_task(subscribe())
-        await asyncio.sleep(0.1)
+        await until_someone_waits(database)
         assert not subscribing.done(), "it waits for the running writer"
         writing = asyncio.create_task(append(database, new))
         await asyncio.sleep(0.1)

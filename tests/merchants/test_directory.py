@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from tests.merchants.conftest import NOW
 from tests.support.clock import ManualClock
+from tests.support.news import until_heard
 from tests.support.sealing import SEALER
 
 from bitlinkpay.core.errors import Unavailable
@@ -20,6 +21,7 @@ from bitlinkpay.merchants.certificates import PUBLISHED
 from bitlinkpay.merchants.directory import Directory
 from bitlinkpay.merchants.model import Identity, MerchantState
 from bitlinkpay.merchants.service import Created
+from bitlinkpay.merchants.store import CHANNEL
 
 
 class Seconds:
@@ -56,11 +58,11 @@ async def known(directory: Directory, spki: bytes) -> Identity:
 
 
 async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(250):
+    for _ in range(3000):
         if await check():
             return
         await asyncio.sleep(0.02)
-    pytest.fail("it did not come to pass within 5 s")
+    pytest.fail("it did not come to pass within a minute")
 
 
 async def test_a_certificate_identifies_its_merchant(directory: Directory, created: Created) -> None:
@@ -132,12 +134,12 @@ async def test_API_05_a_revocation_without_notification_holds_after_five_seconds
 
 
 async def test_API_05_a_revocation_is_heard_at_once(
-    directory: Directory, other_process: Database, created: Created
+    directory: Directory, database: Database, other_process: Database, created: Created
 ) -> None:
     """The monotonic clock stands still, so only the notification can have done it."""
     spki = created.credentials.spki
     await directory.start()
-    await asyncio.sleep(0.2)
+    await until_heard(database, CHANNEL)
     assert not (await known(directory, spki)).is_revoked
     async with other_process.transaction() as tx:
         await service.revoke_certificate(tx, created.merchant.merchant_id, spki, now=datetime.now(UTC))
@@ -174,7 +176,7 @@ async def test_API_44_a_suspension_holds_from_the_next_request_on(
 ) -> None:
     spki = created.credentials.spki
     await directory.start()
-    await asyncio.sleep(0.2)
+    await until_heard(database, CHANNEL)
     running = await directory.find_by_spki(spki)
     async with database.transaction() as tx:
         await service.suspend(tx, created.merchant.merchant_id, now=NOW)
@@ -204,10 +206,10 @@ async def test_API_44_rotation_changes_who_is_let_in_only_after_the_overlap(
 
 
 async def test_a_new_merchant_is_known_at_once_though_it_was_asked_for_before(
-    directory: Directory, other_process: Database, authority: Authority, created: Created
+    directory: Directory, database: Database, other_process: Database, authority: Authority, created: Created
 ) -> None:
     await directory.start()
-    await asyncio.sleep(0.2)
+    await until_heard(database, CHANNEL)
     async with other_process.transaction() as tx:
         fresh = await service.issue_certificate(tx, authority, created.merchant.merchant_id, now=NOW)
         assert await directory.find_by_spki(fresh.spki) is None

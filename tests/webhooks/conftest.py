@@ -18,6 +18,8 @@ from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.sender import Sender
 from bitlinkpay.webhooks.signature import new_secret
 
+PATIENCE_S = 60
+
 
 class Desk:
     """A merchant's side and the platform's side of callbacks, on a real database and real sockets."""
@@ -65,10 +67,26 @@ class Desk:
         await self.enqueue(delivery)
         return delivery
 
-    def relay(self, *, total_s: int = 5, window: int = 512, jitter: Callable[[], int] = lambda: 0) -> Relay:
+    def relay(
+        self,
+        *,
+        total_s: int = PATIENCE_S,
+        window: int = 512,
+        jitter: Callable[[], int] = lambda: 0,
+        monotonic_s: Callable[[], float] = lambda: 0.0,
+    ) -> Relay:
+        """A relay whose time stands still unless told otherwise: no endpoint rests because the machine was slow."""
         sender = Sender(sandbox_policy(), total_s=total_s)
         self.stack.push_async_callback(sender.aclose)
-        return Relay(self.database, sender, self.secrets_of, clock=self.clock, window=window, jitter=jitter)
+        return Relay(
+            self.database,
+            sender,
+            self.secrets_of,
+            clock=self.clock,
+            window=window,
+            jitter=jitter,
+            monotonic_s=monotonic_s,
+        )
 
     async def receiver(self, *args: object, **named: object) -> Receiver:
         return await self.stack.enter_async_context(open_receiver(*args, **named))  # type: ignore[arg-type]

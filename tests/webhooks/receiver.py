@@ -41,7 +41,7 @@ class Receiver:
         answer = self.script(hit)
         return answer if isinstance(answer, web.StreamResponse) else await answer
 
-    async def wait_for(self, count: int, *, within_s: float = 10) -> list[Hit]:
+    async def wait_for(self, count: int, *, within_s: float = 60) -> list[Hit]:
         async with asyncio.timeout(within_s):
             while len(self.hits) < count:
                 self._came.clear()

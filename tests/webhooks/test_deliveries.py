@@ -67,11 +67,11 @@ async def test_enqueue_wakes_listeners_once_per_transaction(desk: Desk):
     heard: list[str] = []
     woken = asyncio.Event()
     await desk.database.listen(service.CHANNEL, lambda text: (heard.append(text), woken.set())[1])
-    await asyncio.wait_for(woken.wait(), 10)
+    await asyncio.wait_for(woken.wait(), 60)
     heard.clear()
     woken.clear()
     await desk.enqueue(*(desk.new(A) for _ in range(50)))
-    await asyncio.wait_for(woken.wait(), 10)
+    await asyncio.wait_for(woken.wait(), 60)
     assert len(heard) == 1
 
 

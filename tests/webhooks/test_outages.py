@@ -23,7 +23,7 @@ from tests.webhooks.receiver import SUCCESS, Hit, open_raw, open_receiver, statu
 from bitlinkpay.core.ids import DeliveryId, EventId, MerchantId, new_uuid7
 from bitlinkpay.db import outbox
 from bitlinkpay.db.outbox import Event
-from bitlinkpay.db.pool import Database
+from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.merchants import service as merchants
 from bitlinkpay.merchants.authority import Authority
 from bitlinkpay.webhooks import service
@@ -42,7 +42,7 @@ async def _cancel(*tasks: "asyncio.Task[None]") -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until(desk: Desk, query: str, expected: object, *, within_s: float = 30) -> None:
+async def _until(desk: Desk, query: str, expected: object, *, within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while True:
             async with desk.database.reader() as tx:
@@ -82,6 +82,12 @@ async def test_WHK_09_kill_9_of_the_worker_while_the_merchant_thinks(desk: Desk,
     assert first.body == second.body == delivery.body
 
 
+async def _let_leases_run_out(tx: Tx) -> bool:
+    """Return whether anything is still to be sent."""
+    lost = "update deliveries set lease_until = now() - interval '1 s' where state = 'pending' returning true"
+    return bool(await tx.fetch(lost))
+
+
 async def test_lost_database_connections_lose_no_callback(desk: Desk, schema_owner_dsn: str):
     """Every connection of the application is cut again and again while callbacks go out."""
     owner = await Database.connect(schema_owner_dsn, size=1)
@@ -90,7 +96,7 @@ async def test_lost_database_connections_lose_no_callback(desk: Desk, schema_own
     task = asyncio.create_task(relay.run())
     try:
         for _ in range(5):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await desk.database.unit(lambda tx: service.enqueue(tx, [desk.new(receiver.url) for _ in range(40)]))
             async with owner.transaction() as tx:
                 await tx.execute(
@@ -98,14 +104,10 @@ async def test_lost_database_connections_lose_no_callback(desk: Desk, schema_own
                     "where datname = current_database() and usename = 'bitlinkpay_app'"
                 )
             await asyncio.sleep(0.2)
-        for _ in range(20):
-            await asyncio.sleep(0.3)
-            await desk.database.unit(
-                lambda tx: tx.execute(
-                    "update deliveries set lease_until = now() - interval '1 s' where state = 'pending'"
-                )
-            )
-            relay.wake()
+        async with asyncio.timeout(60):
+            while await desk.database.unit(_let_leases_run_out):
+                relay.wake()
+                await asyncio.sleep(0.3)
         await _until(desk, "select count(*) from deliveries where state = 'delivered'", 200)
     finally:
         await _cancel(task)
@@ -132,9 +134,9 @@ async def test_from_event_to_receiver_in_one_process(desk: Desk):
         asyncio.create_task(relay.run()),
         asyncio.create_task(FanOut(desk.database, {"payin.paid": make}, relay.wake).run()),
     ]
-    await asyncio.sleep(0.5)
-    waits = []
-    for number in range(5):
+    number, took_s = 0, 1.0
+    while took_s >= 0.9:  # on a slow machine one of many is quick; who polls, polls in a second
+        assert number < 20, "somebody polled instead of listening"
         events = [
             Event(EventId(new_uuid7()), "payin.paid", desk.merchant, new_uuid7(), {"n": number}, desk.clock.now())
             for _ in range(20)
@@ -142,11 +144,11 @@ async def test_from_event_to_receiver_in_one_process(desk: Desk):
         async with desk.database.transaction() as tx:
             await outbox.append(tx, events)
         started = time.monotonic()
-        await receiver.wait_for(20 * (number + 1))
-        waits.append(time.monotonic() - started)
+        number += 1
+        await receiver.wait_for(20 * number)
+        took_s = time.monotonic() - started
     await _cancel(*tasks)
-    assert min(waits) < 0.9, "somebody polled instead of listening"
-    assert sorted(json.loads(hit.body)["n"] for hit in receiver.hits) == sorted(list(range(5)) * 20)
+    assert sorted(json.loads(hit.body)["n"] for hit in receiver.hits) == sorted(list(range(number)) * 20)
 
 
 # --- what is kept of failures
@@ -154,7 +156,7 @@ async def test_from_event_to_receiver_in_one_process(desk: Desk):
 
 async def _attempt_at(desk: Desk, url: str, relay: Relay | None = None):
     delivery = await desk.owe(url)
-    await (relay or desk.relay(total_s=1)).run_once()
+    await (relay or desk.relay()).run_once()
     _, (attempt,) = await desk.show(delivery)
     assert attempt.outcome is Outcome.RETRY
     assert await desk.state(delivery) == "pending"
@@ -173,7 +175,7 @@ async def test_every_kind_of_failure_is_kept_in_words(desk: Desk):
         await writer.drain()
 
     async with open_raw(silent) as slow, open_raw(shut) as closing, open_raw(babble) as strange:
-        assert (await _attempt_at(desk, slow)).error == "no complete answer within 1 s"
+        assert (await _attempt_at(desk, slow, desk.relay(total_s=1))).error == "no complete answer within 1 s"
         assert (await _attempt_at(desk, closing)).error == "the server closed the connection without an answer"
         assert (await _attempt_at(desk, strange)).error == "the answer is not valid HTTP"
     with socket.socket() as nobody:
@@ -204,11 +206,12 @@ async def test_an_answer_of_100_kb_is_a_failure_that_keeps_its_status(desk: Desk
 
 async def test_WHK_08_a_name_that_never_resolves_holds_up_no_other(desk: Desk):
     asked: list[str] = []
+    gone = asyncio.Event()
 
     async def names(host: str, port: int) -> Sequence[str]:
         asked.append(host)
         if host.startswith("slow"):
-            await asyncio.sleep(600)
+            await gone.wait()
         return ["127.0.0.1"]
 
     receiver = await desk.receiver()
@@ -218,11 +221,12 @@ async def test_WHK_08_a_name_that_never_resolves_holds_up_no_other(desk: Desk):
     relay = Relay(desk.database, sender, desk.secrets_of, clock=desk.clock)
     await desk.enqueue(*(desk.new(f"http://slow{number}.example.com:{port}") for number in range(30)))
     task = asyncio.create_task(relay.run())
-    await asyncio.sleep(0.5)
-    started = time.monotonic()
+    while len(asked) < 30:
+        await asyncio.sleep(0.01)
     await desk.owe(f"http://quick.example.com:{port}")
-    await receiver.wait_for(1)
-    assert time.monotonic() - started < 30
+    (hit,) = await receiver.wait_for(1, within_s=30)
+    assert hit.headers["host"].startswith("quick")
+    gone.set()  # or stopping would wait for them
     await _cancel(task)
     assert len(asked) == 31
 

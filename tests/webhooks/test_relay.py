@@ -17,7 +17,7 @@ from bitlinkpay.core.ids import MerchantId, new_uuid7
 from bitlinkpay.db import outbox
 from bitlinkpay.webhooks import service
 from bitlinkpay.webhooks.model import Answer, Outcome
-from bitlinkpay.webhooks.relay import Relay
+from bitlinkpay.webhooks.relay import POLL_S, Relay
 from bitlinkpay.webhooks.schedule import OFFSETS
 from bitlinkpay.webhooks.signature import new_secret
 
@@ -81,14 +81,6 @@ async def test_WHK_06_retry_after_delays_the_next_attempt(desk: Desk):
     assert shown.next_at == desk.clock.now() + timedelta(hours=1)
 
 
-async def _once_rested(relay: Relay) -> int:
-    """Send what is due as soon as the endpoint may be asked again: it rests for 20 times as long as it took to fail."""
-    async with asyncio.timeout(60):
-        while not (sent := await relay.run_once()):
-            await asyncio.sleep(0.02)
-    return sent
-
-
 async def test_WHK_07_three_days_down_then_parked_then_replayed(desk: Desk):
     async with desk.database.transaction() as tx:
         await outbox.subscribe(tx, "notices")
@@ -96,7 +88,7 @@ async def test_WHK_07_three_days_down_then_parked_then_replayed(desk: Desk):
     delivery = await desk.owe(receiver.url)
     relay, started = desk.relay(), desk.clock.now()
     for attempt in range(1, len(OFFSETS) + 1):
-        assert await _once_rested(relay) == 1
+        assert await relay.run_once() == 1
         assert await relay.run_once() == 0
         shown, attempts = await desk.show(delivery)
         assert len(attempts) == len(receiver.hits) == attempt
@@ -110,15 +102,17 @@ async def test_WHK_07_three_days_down_then_parked_then_replayed(desk: Desk):
         assert event.kind == service.PARKED
         await service.resend(tx, delivery.delivery_id, now=desk.clock.now(), cause="operator")
     receiver.script = status(200, SUCCESS)
-    assert await _once_rested(relay) == 1
+    assert await relay.run_once() == 1
     assert await desk.state(delivery) == "delivered"
     assert {hit.headers["webhook-id"] for hit in receiver.hits} == {f"evt_{delivery.delivery_id.hex}"}
     assert _verified(receiver.hits[-1], desk.secret) == {"status": 8}
 
 
 async def test_WHK_08_a_dead_endpoint_never_delays_another(desk: Desk):
+    gone = asyncio.Event()
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(600)
+        await gone.wait()
 
     alive = await desk.receiver()
     async with open_raw(silent) as dead:
@@ -131,11 +125,16 @@ async def test_WHK_08_a_dead_endpoint_never_delays_another(desk: Desk):
                 await alive.wait_for(20 * batch)
                 assert time.monotonic() - started < 30, "waited for the dead endpoint"
                 await asyncio.sleep(0.3)
+            gone.set()  # or stopping would wait for it
     assert len(alive.hits) == 60
 
 
 async def test_WHK_08_many_dead_endpoints_leave_room_in_the_window(desk: Desk):
+    asked = 0
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
         await asyncio.sleep(600)
 
     alive = await desk.receiver()
@@ -143,16 +142,16 @@ async def test_WHK_08_many_dead_endpoints_leave_room_in_the_window(desk: Desk):
         port = dead.rpartition(":")[2].partition("/")[0]
         ends = [f"http://127.0.0.1:{port}/callback", f"http://localhost:{port}/callback"]
         await desk.enqueue(*(desk.new(end) for end in ends for _ in range(50)))
-        relay = desk.relay(total_s=1, window=8)
+        relay = desk.relay(total_s=1, window=8, monotonic_s=time.monotonic)
         async with _running(relay):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while not (rooms := relay._lanes.rooms(time.monotonic())) or sum(rooms.values()) or relay._tasks:
                     await asyncio.sleep(0.1)
             assert len(rooms) == 2, "both rest"
-            started = time.monotonic()
+            before = asked
             await desk.owe(alive.url)
             await alive.wait_for(1)
-            assert time.monotonic() - started < 5
+            assert asked == before, "it waited until the dead ones were asked again"
 
 
 class _Stopped:
@@ -176,7 +175,7 @@ async def test_WHK_09_killed_after_send_before_mark_it_is_sent_again_with_the_sa
     stopped = _Stopped(killed._transport)
     killed._transport = stopped
     await killed._fill()
-    await asyncio.wait_for(stopped.sent.wait(), 10)
+    await asyncio.wait_for(stopped.sent.wait(), 60)
     for task in killed._tasks:
         task.cancel()
     assert await desk.relay().run_once() == 0, "the lease of the dead worker still holds"
@@ -196,7 +195,7 @@ async def test_WHK_11_every_attempt_carries_a_fresh_timestamp(desk: Desk):
     relay = desk.relay()
     await relay.run_once()
     desk.clock.advance(timedelta(days=2))
-    await _once_rested(relay)
+    await relay.run_once()
     assert len(receiver.hits) == 2
     for hit in receiver.hits:
         assert _verified(hit, desk.secret) == {"status": 8}
@@ -285,21 +284,22 @@ async def test_it_wakes_at_once(desk: Desk):
     async with _running(desk.relay()):
         await desk.owe(receiver.url)
         await receiver.wait_for(1)
-        best = 10.0
-        for count in range(2, 6):
+        for count in range(2, 22):  # after each it would poll in a second; on a slow machine one of many is quick
             started = time.monotonic()
             await desk.owe(receiver.url)
             await receiver.wait_for(count)
-            best = min(best, time.monotonic() - started)
-    assert best < 0.8, "it polled instead of listening"
+            if time.monotonic() - started < 0.8 * POLL_S:
+                return
+    pytest.fail("it polled instead of listening")
 
 
 async def test_it_sends_what_is_due_later_without_a_wake(desk: Desk):
     receiver = await desk.receiver(status(500))
-    await desk.owe(receiver.url)
+    delivery = await desk.owe(receiver.url)
     async with _running(desk.relay()):
         await receiver.wait_for(1)
-        await asyncio.sleep(0.3)
+        while not (await desk.show(delivery))[1]:  # the failure is recorded, and with it when it is due again
+            await asyncio.sleep(0.02)
         desk.clock.advance(timedelta(seconds=10))
         await receiver.wait_for(2)
 
@@ -309,7 +309,7 @@ async def test_a_full_lane_is_refilled_until_all_is_sent(desk: Desk):
     made = [desk.new(receiver.url) for _ in range(500)]
     await desk.enqueue(*made)
     async with _running(desk.relay(window=32)):
-        await receiver.wait_for(500, within_s=30)
+        await receiver.wait_for(500)
     assert len({hit.headers["webhook-id"] for hit in receiver.hits}) == 500
     async with desk.database.reader() as tx:
         assert await tx.fetchval("select count(*) from deliveries where state = 'delivered'") == 500
@@ -320,7 +320,7 @@ async def test_two_relays_send_each_delivery_once(desk: Desk):
     receiver = await desk.receiver()
     await desk.enqueue(*(desk.new(receiver.url) for _ in range(200)))
     async with _running(desk.relay()), _running(desk.relay()):
-        await receiver.wait_for(200, within_s=30)
+        await receiver.wait_for(200)
     assert len(receiver.hits) == 200
     assert len({hit.headers["webhook-id"] for hit in receiver.hits}) == 200
 
@@ -336,7 +336,7 @@ async def test_stopping_finishes_what_is_under_way(desk: Desk):
     receiver = await desk.receiver(slow)
     delivery = await desk.owe(receiver.url)
     task = asyncio.create_task(desk.relay().run())
-    await asyncio.wait_for(reached.wait(), 10)
+    await asyncio.wait_for(reached.wait(), 60)
     task.cancel()
     await asyncio.sleep(0.1)
     assert not task.done()
@@ -368,5 +368,5 @@ async def test_a_wake_at_the_moment_of_stopping_does_not_keep_it_running(desk: D
         relay.wake()
         await asyncio.sleep(0)  # the waiter has its result now, and the task has not seen it
         task.cancel()
-        _, running = await asyncio.wait([task], timeout=10)
+        _, running = await asyncio.wait([task], timeout=60)
         assert not running

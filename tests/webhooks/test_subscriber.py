@@ -200,7 +200,7 @@ async def test_the_loop_hears_of_events_and_wakes_the_relay(desk: Desk):
     try:
         await asyncio.sleep(0.2)
         await _append(desk, _event(desk.merchant))
-        await asyncio.wait_for(woken.wait(), 5)
+        await asyncio.wait_for(woken.wait(), 60)
         assert len(await _deliveries(desk)) == 1
     finally:
         task.cancel()

@@ -125,18 +125,18 @@ def test_API_28_a_duplicate_key_is_refused_at_any_depth() -> None:
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"b":'])
 def test_API_28_deep_nesting_is_refused_quickly(opening: str) -> None:
     body = ('{"source_id":' + opening * (60_000 // len(opening))).encode()
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Malformed):
         parse_object(body)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_API_28_an_unterminated_text_of_escaped_quotes_costs_linear_time() -> None:
     body = b"{[" * 5 + b'"' + b'\\"' * 30_000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Malformed):
         parse_object(body)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_API_28_brackets_inside_a_text_are_no_nesting() -> None:

@@ -73,6 +73,7 @@ class Relay:
         wall: Clock | None = None,
         window: int = WINDOW,
         jitter: Callable[[], int] = lambda: secrets.randbelow(_MILLION + 1),
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._transport = transport
@@ -81,6 +82,7 @@ class Relay:
         self._wall = wall or SystemClock()
         self._window = window
         self._jitter = jitter
+        self._monotonic_s = monotonic_s
         self._lanes = Lanes()
         self._known: dict[MerchantId, _Known] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,7 +121,7 @@ class Relay:
         if free <= 0:
             self._is_full = True
             return 0
-        rooms = self._lanes.rooms(time.monotonic())
+        rooms = self._lanes.rooms(self._monotonic_s())
         try:
             claims, known = await self._database.unit(lambda tx: self._claim(tx, free, rooms))
         except Unavailable as error:
@@ -133,7 +135,7 @@ class Relay:
             task.add_done_callback(self._finish)
         for endpoint, count in Counter(claimed.endpoint for claimed in claims).items():
             self._lanes.claimed(endpoint, count=count, room=rooms.get(endpoint, FIRST_ROOM))
-        self._lanes.forget_idle(time.monotonic())
+        self._lanes.forget_idle(self._monotonic_s())
         return len(claims)
 
     async def _claim(
@@ -143,7 +145,7 @@ class Relay:
         return claims, await self._secrets_of(tx, {claimed.merchant_id for claimed in claims})
 
     async def _secrets_of(self, tx: Tx, merchants: set[MerchantId]) -> Mapping[MerchantId, Sequence[str]]:
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         self._known = {merchant: known for merchant, known in self._known.items() if known.until_s > now_s}
         missing = [merchant for merchant in merchants if merchant not in self._known]
         if missing:
@@ -152,9 +154,9 @@ class Relay:
         return {merchant: self._known[merchant].secrets for merchant in merchants if merchant in self._known}
 
     async def _attempt(self, claimed: Claimed, webhook_secrets: Sequence[str]) -> None:
-        started_at, started_s = self._wall.now(), time.monotonic()
+        started_at, started_s = self._wall.now(), self._monotonic_s()
         headers, answer = await self._send(claimed, webhook_secrets, started_at)
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         took_s = now_s - started_s
         if _is_alive(answer):
             has_room = self._lanes.succeed(claimed.endpoint, took_s=took_s)

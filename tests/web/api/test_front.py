@@ -136,7 +136,7 @@ async def raw(url: str, request: bytes, tls: ssl.SSLContext | None) -> bytes:
     reader, writer = await asyncio.open_connection(place.hostname, place.port, ssl=tls)
     try:
         writer.write(request)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read()
     finally:
         writer.close()

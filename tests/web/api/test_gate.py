@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.news import until_heard
 from tests.support.sealing import SEALER
 from tests.web.api.platform import Rest, Signer
 from tests.web.api.test_orders import order, refusal
@@ -105,13 +106,9 @@ async def test_API_18_the_same_nonce_in_another_request_is_no_replay(client: Res
 async def test_API_05_a_revoked_key_is_refused_at_the_next_request(
     rest: Rest, client: RestClient, signer: Signer
 ) -> None:
-    heard, mark = asyncio.Event(), "7" * 32
-    await rest.database.listen(CHANNEL, lambda payload: heard.set() if payload == mark else None)
     assert await told(client, signer) == (200, "")
     await rest.revoke(signer)
-    async with rest.database.transaction() as tx:  # notifications arrive in the order of their commits
-        await tx.execute("select pg_notify($1, $2)", CHANNEL, mark)
-    await asyncio.wait_for(heard.wait(), 5)
+    await until_heard(rest.database, CHANNEL)
     assert await told(client, signer) == (401, "signature.refused")
 
 

@@ -3,7 +3,8 @@
 import json
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ from bitlinkpay.web.tls import TlsFiles, server_context
 from bitlinkpay.web.wm.app import WmApp
 from bitlinkpay.web.wm.body import BodyLimits
 from bitlinkpay.web.wm.desk import Desk
-from bitlinkpay.web.wm.gate import EncryptedGate, Gate, PlainGate
+from bitlinkpay.web.wm.gate import FAILURES, EncryptedGate, Gate, PlainGate
 from bitlinkpay.web.wm.limits import Rate
 from bitlinkpay.web.wm.listener import Listener
 from bitlinkpay.web.wm.opener import Opener
@@ -129,7 +130,8 @@ class MerchantApi:
         clock: Clock | None = None,
         mode: Mode = Mode.SANDBOX,
         limits: BodyLimits | None = None,
-        failures: Rate | None = None,
+        failures: Rate = FAILURES,
+        now_ns: Callable[[], int] = time.monotonic_ns,
         denied: frozenset[bytes] = frozenset(),
     ) -> AsyncIterator["MerchantApi"]:
         wall = wall or SystemClock()
@@ -141,7 +143,7 @@ class MerchantApi:
             market=market,
             clock=clock or SystemClock(),
         )
-        directory = Directory(database, denied=denied)
+        directory = Directory(database, wall=wall, denied=denied)
         await directory.start()
         opener = Opener(authority.envelope)
         withdrawals = Withdrawals(
@@ -151,11 +153,7 @@ class MerchantApi:
             database, payins, withdrawals, registry, mode=mode, urls=sandbox_policy(), order_url=order_url, wall=wall
         )
         api = cls(database, authority, registry, payins, directory, desk, folder)
-        gate = (
-            EncryptedGate(directory, opener, wall=wall)
-            if failures is None
-            else EncryptedGate(directory, opener, wall=wall, failures=failures)
-        )
+        gate = EncryptedGate(directory, opener, wall=wall, failures=failures, now_ns=now_ns)
         files = TlsFiles(authority.server_certificate_path, authority.server_key_path, authority.ca_path)
         api.url = f"https://localhost:{await api.listen(gate, server_context(files), limits)}"
         if mode is Mode.SANDBOX:

@@ -51,7 +51,7 @@ async def platform() -> AsyncIterator[tuple[Scripted, WmClient]]:
     app = Scripted()
     listener = Listener(app, host="127.0.0.1", port=0, tls=None)
     url = f"http://127.0.0.1:{await listener.start()}/"
-    async with WmClient.plain(url, "broker-1", timeout_s=2) as client:
+    async with WmClient.plain(url, "broker-1", timeout_s=60) as client:
         yield app, client
     await listener.stop(grace_s=1)
 

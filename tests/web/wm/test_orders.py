@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from tests.support.locks import until_someone_waits
 from tests.web.wm.platform import MerchantApi
 
 from bitlinkpay.client.wm import WmRefused
@@ -133,7 +134,7 @@ async def test_API_22_a_retry_while_the_first_still_runs_never_makes_a_second_or
             await tx.execute("lock table payins in share row exclusive mode")
             first = asyncio.create_task(client.create_order(order()))
             second = asyncio.create_task(again.create_order(order()))
-            await asyncio.sleep(0.3)
+            await until_someone_waits(api.database)
             assert not first.done()
             assert not second.done()
         assert (await first).order_id == (await second).order_id

@@ -1,6 +1,7 @@
 """The mutual TLS port on loopback: who gets in, who does not, and what slow or broken clients cost."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import socket
@@ -20,7 +21,11 @@ from bitlinkpay.web.wm.asgi import SPKI, HttpScope, Receive, Send
 from bitlinkpay.web.wm.listener import Listener, Sharing
 from bitlinkpay.web.wm.protocol import ConnectionLimits
 
-HALF_SECOND = ConnectionLimits(head_s=1, idle_s=1, handshake_s=1, head_bytes=8192)
+PATIENCE_S = 60
+HASTY_HEADS = ConnectionLimits(head_s=1, handshake_s=PATIENCE_S)
+HASTY_IDLERS = ConnectionLimits(idle_s=1, head_s=PATIENCE_S, handshake_s=PATIENCE_S)
+HASTY_HANDSHAKES = ConnectionLimits(handshake_s=1)
+SMALL_HEADS = ConnectionLimits(head_bytes=8192)
 
 
 @dataclass
@@ -87,9 +92,14 @@ async def port(tmp_path: Path) -> AsyncIterator[Port]:
 
 
 @pytest.fixture
-async def hasty(tmp_path: Path) -> AsyncIterator[Port]:
-    async with Port(tmp_path, limits=HALF_SECOND) as found:
+async def hasty(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Port]:
+    """A port with the one limit that the test is about: a stall must not run out another."""
+    async with Port(tmp_path, limits=request.param) as found:
         yield found
+
+
+def limited(limits: ConnectionLimits) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("hasty", [limits], indirect=True)
 
 
 REQUEST = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nhi"
@@ -105,12 +115,12 @@ async def answer_of(reader: asyncio.StreamReader) -> dict[str, object]:
 
 
 async def ask(port: Port, context: ssl.SSLContext | None, request: bytes = REQUEST) -> bytes:
-    """Send bytes, return all that comes back until the server hangs up or a second of silence; b"" when refused."""
+    """Send bytes, return all that comes back until the server hangs up; b"" when refused."""
     try:
         reader, writer = await port.connect(context)
         writer.write(request)
         await writer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.read()
     except (ssl.SSLError, ConnectionError):
         return b""
@@ -215,7 +225,7 @@ def one_request(
     context: ssl.SSLContext, port: int, session: ssl.SSLSession | None
 ) -> tuple[ssl.SSLSession | None, bool]:
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain,
         context.wrap_socket(plain, server_hostname="localhost", session=session) as secure,
     ):
         secure.sendall(REQUEST)
@@ -267,20 +277,22 @@ async def test_no_http2_is_offered(port: Port) -> None:
     writer.close()
 
 
+@limited(HASTY_HEADS)
 async def test_API_39_a_head_that_never_ends_is_cut_off(hasty: Port) -> None:
     context = hasty.client(issue("merchant a", issuer=hasty.ca))
     reader, writer = await hasty.connect(context)
     writer.write(b"POST /x HTTP/1.1\r\nhost: ")
-    started = asyncio.get_running_loop().time()
+    drops = 0
     with _ended():
-        async with asyncio.timeout(9):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.1)
+                drops += 1
                 if reader.at_eof():
                     raise ConnectionResetError
-    assert asyncio.get_running_loop().time() - started < 8  # half a second is asked for, ten are usual
+    assert drops < 80  # a second is asked for, ten are usual
     assert hasty.app.seen == []
 
 
@@ -288,12 +300,22 @@ def _ended():
     return pytest.raises((ConnectionError, ssl.SSLError))
 
 
+async def answered_once(hasty: Port) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection on which one request was answered; one that was too slow even for that does not count."""
+    context = hasty.client(issue("merchant a", issuer=hasty.ca))
+    while True:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            reader, writer = await hasty.connect(context)
+            writer.write(REQUEST)
+            await answer_of(reader)
+            return reader, writer
+
+
+@limited(HASTY_HEADS)
 async def test_API_39_stray_line_ends_do_not_keep_a_connection_open(hasty: Port) -> None:
-    reader, writer = await hasty.connect(hasty.client(issue("merchant a", issuer=hasty.ca)))
-    writer.write(REQUEST)
-    await answer_of(reader)
+    reader, writer = await answered_once(hasty)
     with _ended():
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not reader.at_eof():
                 writer.write(b"\r\n")
                 await writer.drain()
@@ -301,29 +323,33 @@ async def test_API_39_stray_line_ends_do_not_keep_a_connection_open(hasty: Port)
             raise ConnectionResetError
 
 
+@limited(HASTY_HEADS)
 async def test_API_39_a_connection_that_says_nothing_is_closed(hasty: Port) -> None:
     reader, writer = await hasty.connect(hasty.client(issue("merchant a", issuer=hasty.ca)))
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_S):
         assert await reader.read() == b""
     writer.close()
 
 
+@limited(HASTY_IDLERS)
 async def test_API_39_an_idle_keep_alive_connection_is_closed(hasty: Port) -> None:
     reader, writer = await hasty.connect(hasty.client(issue("merchant a", issuer=hasty.ca)))
     writer.write(REQUEST)
     await answer_of(reader)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         assert await reader.read() == b""
     writer.close()
 
 
+@limited(HASTY_HANDSHAKES)
 async def test_API_39_a_handshake_that_never_comes_is_dropped(hasty: Port) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hasty.port)
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(PATIENCE_S):
         assert await reader.read() == b""
     writer.close()
 
 
+@limited(SMALL_HEADS)
 async def test_API_39_headers_too_large_are_answered_in_the_protocol_and_closed(hasty: Port) -> None:
     reader, writer = await hasty.connect(hasty.client(issue("merchant a", issuer=hasty.ca)))
     writer.write(b"POST /x HTTP/1.1\r\nhost: localhost\r\nx-padding: " + b"x" * 9000)
@@ -338,8 +364,9 @@ async def test_API_39_beyond_the_limit_the_longest_idle_connection_makes_room(tm
     async with Port(tmp_path, limits=ConnectionLimits(connections=5)) as port:
         context = port.client(issue("merchant a", issuer=port.ca))
         held = [await port.connect(context) for _ in range(12)]
-        await asyncio.sleep(0.2)
-        assert port.listener.open_connections <= 6
+        async with asyncio.timeout(PATIENCE_S):
+            while port.listener.open_connections > 6:
+                await asyncio.sleep(0.01)
         reader, writer = held[-1]
         writer.write(REQUEST)
         assert (await answer_of(reader))["size"] == 2
@@ -349,13 +376,13 @@ async def test_API_39_beyond_the_limit_the_longest_idle_connection_makes_room(tm
 
 
 async def test_API_39_silent_handshakes_do_not_keep_honest_clients_out(tmp_path: Path) -> None:
-    async with Port(tmp_path, limits=ConnectionLimits(handshakes=8, handshake_s=30)) as port:
+    async with Port(tmp_path, limits=ConnectionLimits(handshakes=8, handshake_s=300)) as port:
         silent = [await asyncio.open_connection("127.0.0.1", port.port) for _ in range(40)]
         reader, writer = await port.connect(port.client(issue("merchant a", issuer=port.ca)))
         writer.write(REQUEST)
         assert (await answer_of(reader))["size"] == 2
-        async with asyncio.timeout(5):
-            assert await silent[0][0].read() == b""  # long before its own 30 s
+        async with asyncio.timeout(PATIENCE_S):
+            assert await silent[0][0].read() == b""  # long before its own 300 s
         for _, other in [*silent, (reader, writer)]:
             other.close()
 
@@ -429,9 +456,9 @@ async def ask_once(port: Port, request: bytes) -> bytes:
     reader, writer = await port.connect(port.client(issue("merchant a", issuer=port.ca)))
     writer.write(request)
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             return await reader.readuntil(b"\r\n\r\n")
-    except (TimeoutError, asyncio.IncompleteReadError):
+    except asyncio.IncompleteReadError:
         return b""
     finally:
         writer.close()
@@ -441,8 +468,9 @@ async def test_stopping_lets_a_running_request_end(tmp_path: Path) -> None:
     async with Port(tmp_path) as port:
         reader, writer = await port.connect(port.client(issue("merchant a", issuer=port.ca)))
         writer.write(REQUEST[:-1])
-        await asyncio.sleep(0.1)
-        stopping = asyncio.create_task(port.listener.stop(grace_s=5))
+        while not port.app.seen:
+            await asyncio.sleep(0.01)
+        stopping = asyncio.create_task(port.listener.stop(grace_s=PATIENCE_S))
         await asyncio.sleep(0.05)
         writer.write(REQUEST[-1:])
         assert (await answer_of(reader))["size"] == 2
