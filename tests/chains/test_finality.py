@@ -43,7 +43,7 @@ class Node:
 
 
 def follow(*nodes: Node, size: int = 2) -> Finality[Node]:
-    return Finality(Quorum(nodes, size, patience=timedelta(seconds=1)), Node.view, Node.at)
+    return Finality(Quorum(nodes, size, patience=timedelta(seconds=60)), Node.view, Node.at)
 
 
 def three(*finals: int) -> list[Node]:

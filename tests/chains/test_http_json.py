@@ -121,7 +121,7 @@ async def test_credentials_are_in_no_error(node: Node) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>down</html>", b'{"height":"7"}', b"[7]", b"null", b'{"a":' * 100_000])
 async def test_NODE_09_an_answer_of_another_form_is_refused_and_the_node_rests(node: Node, body: bytes) -> None:
     node.body = body
-    async with HttpJson(Endpoint(node.url)) as http:
+    async with HttpJson(Endpoint(node.url), now_ns=lambda: 5 * SECOND) as http:  # the rest ends when we say so
         with pytest.raises(EndpointFailed, match="another form"):
             await http.post("/wallet/getnowblock", {}, HEIGHT)
         assert http.breaker.is_resting

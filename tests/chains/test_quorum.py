@@ -37,7 +37,7 @@ class Source:
         return self.answer
 
 
-def quorum_of(size: int, *sources: Source, patience: int = 50) -> Quorum[Source]:
+def quorum_of(size: int, *sources: Source, patience: int = 60_000) -> Quorum[Source]:
     return Quorum(sources, size, patience=timedelta(milliseconds=patience))
 
 
@@ -140,11 +140,9 @@ async def test_a_known_vote_counts_and_is_not_asked_again() -> None:
 
 
 async def test_who_is_slow_gets_a_rival_and_is_asked_last_from_then_on() -> None:
-    slow, quick = Source("slow", delay=5_000), Source("quick")
-    quorum = quorum_of(1, slow, quick)
-    started = asyncio.get_running_loop().time()
+    slow, quick = Source("slow", "late", delay=300_000), Source("quick")
+    quorum = quorum_of(1, slow, quick, patience=50)
     assert await agree(quorum) == "yes"
-    assert asyncio.get_running_loop().time() - started < 1
     assert quorum.doubt_about(slow) == "slow"
     await agree(quorum)
     assert slow.asked == 1
@@ -163,12 +161,10 @@ async def test_first_takes_any_one_answer_in_order_of_preference() -> None:
 
 
 async def test_a_survey_returns_everyone_who_answers_in_time() -> None:
-    a, b, slow = Source("a", 1), Source("b", 2), Source("slow", 3, delay=5_000)
+    a, b, slow = Source("a", 1), Source("b", 2), Source("slow", 3, delay=300_000)
     down = Source("down", ChainError("down"))
-    quorum = quorum_of(2, a, b, slow, down)
-    started = asyncio.get_running_loop().time()
+    quorum = quorum_of(2, a, b, slow, down, patience=500)
     found = await quorum.survey(lambda source: source.ask())
-    assert asyncio.get_running_loop().time() - started < 1
     assert {(source.label, fact) for source, fact in found} == {("a", 1), ("b", 2)}
     assert quorum.doubt_about(slow) == "slow"
     with pytest.raises(NotEnoughAnswers):
@@ -198,7 +194,7 @@ def test_whatever_the_answers_agreement_has_the_support_it_claims(rows: list[tup
             quorum_of(size, *sources)
         return
     try:
-        agreed = asyncio.run(agree(quorum_of(size, *sources, patience=2_000)))
+        agreed = asyncio.run(agree(quorum_of(size, *sources)))
     except ChainError:
         return
     supporters = {source.party for source in sources if source.answer == agreed and source.asked}

@@ -57,8 +57,8 @@ class BitcoinWorld(World):
 
     def adapter(self) -> BitcoinChain:
         """Return a fresh adapter, as after a restart."""
-        endpoint = Endpoint(self.node.url, timeout=timedelta(seconds=5))
-        options = BitcoinOptions(patience=timedelta(seconds=1), tip_age_max=None)
+        endpoint = Endpoint(self.node.url, timeout=timedelta(seconds=60))
+        options = BitcoinOptions(patience=timedelta(seconds=60), tip_age_max=None)
         registry = self.registry
         return BitcoinChain(
             registry.networks[NETWORK], registry.assets_of(NETWORK), [endpoint], quorum=1, options=options

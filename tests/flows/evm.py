@@ -74,8 +74,8 @@ class EvmWorld(World):
         registry = load_registry(folder / "devnet.toml")
         world = await cls.start(database, clock, ring, **terms)
         world.node, world.registry = node, registry
-        options = EvmOptions(finality=finality, patience=timedelta(milliseconds=300))
-        endpoint = Endpoint(url or node.url, timeout=timedelta(seconds=3))
+        options = EvmOptions(finality=finality, patience=timedelta(seconds=60))
+        endpoint = Endpoint(url or node.url, timeout=timedelta(seconds=60))
         network, assets = registry.networks[NETWORK], registry.assets_of(NETWORK)
         chain = EvmChain(network, assets, [endpoint], quorum=1, options=options)
         named = {NETWORK: NetworkSettings((url or node.url, *witnesses), finality=finality)}

@@ -75,9 +75,9 @@ class TronWorld(World):
         chain = TronChain(
             network,
             assets,
-            [Endpoint(url, timeout=timedelta(seconds=3)) for url in net.urls],
+            [Endpoint(url, timeout=timedelta(seconds=60)) for url in net.urls],
             quorum=2,
-            options=TronOptions(patience=timedelta(milliseconds=300)),
+            options=TronOptions(patience=timedelta(seconds=60)),
         )
         world.guard = AssetGuard(database=database, chain=chain, assets=assets, clock=clock)
         async with world.following(chain, ring):

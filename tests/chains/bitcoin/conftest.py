@@ -14,7 +14,7 @@ from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset, Network
 
-QUICK = BitcoinOptions(patience=timedelta(milliseconds=300), tip_age_max=None)
+PATIENT = BitcoinOptions(patience=timedelta(seconds=60), tip_age_max=None)
 ChainMaker = Callable[..., BitcoinChain]
 
 
@@ -48,9 +48,9 @@ async def chains() -> AsyncIterator[ChainMaker]:
     async with AsyncExitStack() as stack:
 
         def make(
-            *sources: BitcoinNetwork, quorum: int = 1, options: BitcoinOptions = QUICK, **more: object
+            *sources: BitcoinNetwork, quorum: int = 1, options: BitcoinOptions = PATIENT, **more: object
         ) -> BitcoinChain:
-            endpoints = [Endpoint(source.url, timeout=timedelta(seconds=5)) for source in sources]
+            endpoints = [Endpoint(source.url, timeout=timedelta(seconds=60)) for source in sources]
             row = more.pop("network", None) or network()
             chain = BitcoinChain(row, [coin()], endpoints, quorum=quorum, options=options, **more)
             stack.push_async_callback(chain.aclose)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.chains.bitcoin.conftest import QUICK, coin, network
+from tests.chains.bitcoin.conftest import PATIENT, coin, network
 from tests.chains.bitcoin.network import BitcoinNetwork
 
 from bitlinkpay.chains.base import ChainError, NotEnoughAnswers, WrongChain
@@ -56,7 +56,7 @@ async def test_BTC_14_a_header_other_than_block_0_s_own_is_refused(kernel, chain
 )
 async def test_BTC_14_a_stalled_tip_stops_everything_and_is_said_aloud(kernel, chains, caplog, age, is_stalled):
     tip = (await chains(kernel).head()).latest.time
-    chain = chains(kernel, options=replace(QUICK, tip_age_max=BitcoinOptions().tip_age_max), now=lambda: tip + age)
+    chain = chains(kernel, options=replace(PATIENT, tip_age_max=BitcoinOptions().tip_age_max), now=lambda: tip + age)
     if is_stalled:
         with pytest.raises(StalledTip, match="cut off"):
             await chain.head()
@@ -66,7 +66,7 @@ async def test_BTC_14_a_stalled_tip_stops_everything_and_is_said_aloud(kernel, c
 
 
 async def test_the_clock_is_the_wall_s_by_default(kernel, chains):
-    chain = chains(kernel, options=replace(QUICK, tip_age_max=timedelta(hours=3)))
+    chain = chains(kernel, options=replace(PATIENT, tip_age_max=timedelta(hours=3)))
     assert datetime.now(UTC) - (await chain.head()).latest.time < timedelta(hours=1)
 
 
@@ -87,7 +87,7 @@ async def test_credentials_with_any_letters_work_and_are_never_shown(net, chains
     assert status.is_healthy
     assert status.url == "http://" + net.url.partition("@")[2].rstrip("/")
     wrong = Endpoint(net.url.replace("w%C3%B6rd", "word"))
-    other = BitcoinChain(network(), [coin()], [wrong], quorum=1, options=QUICK)
+    other = BitcoinChain(network(), [coin()], [wrong], quorum=1, options=PATIENT)
     with pytest.raises(ChainError) as caught:
         await other.head()
     await other.aclose()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from tests.chains.bitcoin.conftest import QUICK, coin, network
+from tests.chains.bitcoin.conftest import PATIENT, coin, network
 from tests.chains.bitcoin.keys import Lock, TestKey
 from tests.chains.bitcoin.network import BitcoinNetwork
 from tests.chains.bitcoin.serialize import TxOut
@@ -46,7 +46,7 @@ async def test_two_calls_a_block_and_one_a_look_while_nothing_happens(net, chain
     assert net.calls == {"getbestblockhash": 1}
     net.calls.clear()
     blocks = await chain.scan(head.final.height - 7, head.latest.height)
-    assert len(blocks) == QUICK.range_max
+    assert len(blocks) == PATIENT.range_max
     assert net.calls == {"getblockhash": 4, "getblock": 4}
 
 

@@ -49,7 +49,7 @@ from bitlinkpay.sending.parts import Limits
 from bitlinkpay.signer.families import bitcoin, evm, solana, ton, tron
 
 FAMILIES = ("evm", "tron", "bitcoin", "solana", "ton")
-_QUICK = timedelta(seconds=5)
+_PATIENCE = timedelta(seconds=60)
 
 
 @dataclass
@@ -114,7 +114,7 @@ async def start(name: str) -> AsyncIterator[Rig]:
 
 async def _evm(stack: AsyncExitStack) -> Rig:
     net = await stack.enter_async_context(EvmNetwork.start())
-    chain = EvmChain(net.network, net.assets, [Endpoint(url, timeout=_QUICK) for url in net.urls], quorum=1)
+    chain = EvmChain(net.network, net.assets, [Endpoint(url, timeout=_PATIENCE) for url in net.urls], quorum=1)
     stack.push_async_callback(chain.aclose)
     keys = evm_ours.keys(*net.assets, on=net.network)
     held = {net.native.id: 100 * evm_ours.ETHER, net.usdt.id: 10**12}
@@ -146,8 +146,8 @@ async def _evm(stack: AsyncExitStack) -> Rig:
 async def _bitcoin(stack: AsyncExitStack) -> Rig:
     net = await stack.enter_async_context(BitcoinNetwork.start("kernel"))
     row, coin = bitcoin_rows.network(), bitcoin_rows.coin()
-    endpoints = [Endpoint(url, timeout=_QUICK) for url in net.urls]
-    chain = BitcoinChain(row, [coin], endpoints, quorum=1, options=bitcoin_rows.QUICK)
+    endpoints = [Endpoint(url, timeout=_PATIENCE) for url in net.urls]
+    chain = BitcoinChain(row, [coin], endpoints, quorum=1, options=bitcoin_rows.PATIENT)
     stack.push_async_callback(chain.aclose)
     outputs = await bitcoin_ours.fund(net, bitcoin_ours.HOT, *[10**8] * 8)
     return Rig(
@@ -171,7 +171,7 @@ async def _tron(stack: AsyncExitStack) -> Rig:
     net = await stack.enter_async_context(TronNet.start(nodes=1))
     coin, token = tron_rows.coin(), tron_rows.token((await net.token()).address)
     row = tron_rows.network(net.genesis)
-    endpoints = [Endpoint(server.url, timeout=_QUICK) for server in net.servers]
+    endpoints = [Endpoint(server.url, timeout=_PATIENCE) for server in net.servers]
     chain = TronChain(row, [coin, token], endpoints, quorum=1)
     stack.push_async_callback(chain.aclose)
     payer = tron_ours.hot(tron_ours.HOT)
@@ -199,7 +199,7 @@ async def _tron(stack: AsyncExitStack) -> Rig:
 async def _solana(stack: AsyncExitStack) -> Rig:
     net = await stack.enter_async_context(SolanaNetwork.start())
     token = await net.token()
-    chain = SolanaChain(net.row(), [sol(), token], [Endpoint(url, timeout=_QUICK) for url in net.urls], quorum=1)
+    chain = SolanaChain(net.row(), [sol(), token], [Endpoint(url, timeout=_PATIENCE) for url in net.urls], quorum=1)
     stack.push_async_callback(chain.aclose)
     made = await solana_ours.Treasury.on(net, chain, token)
     return Rig(
@@ -222,8 +222,8 @@ async def _ton(stack: AsyncExitStack) -> Rig:
     net = await stack.enter_async_context(TonNetwork.start())
     coin, token = ton_rows.coin(), await net.token(ton_ours.OURS)
     row = ton_ours.row(genesis=ton_rows.GENESIS)
-    endpoints = [Endpoint(url, timeout=_QUICK) for url in net.urls]
-    chain = TonChain(row, [coin, token], endpoints, wallet=ton_ours.OURS, quorum=1, options=ton_ours.QUICK)
+    endpoints = [Endpoint(url, timeout=_PATIENCE) for url in net.urls]
+    chain = TonChain(row, [coin, token], endpoints, wallet=ton_ours.OURS, quorum=1, options=ton_ours.PATIENT)
     stack.push_async_callback(chain.aclose)
     desk = ton_ours.Desk(net, chain, TonSender(chain, [coin, token]), {coin.id: coin, token.id: token})
     await desk.deploy()

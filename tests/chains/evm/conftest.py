@@ -16,7 +16,8 @@ from bitlinkpay.chains.evm.chain import EvmChain
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.assets import Asset
 
-QUICK = EvmOptions(patience=timedelta(milliseconds=300))
+PATIENT = EvmOptions(patience=timedelta(seconds=60))
+QUICK = EvmOptions(patience=timedelta(milliseconds=300))  # where a node is silent on purpose
 
 ChainMaker = Callable[..., EvmChain]
 
@@ -36,10 +37,10 @@ async def chains(node: Anvil) -> AsyncIterator[ChainMaker]:
             *sources: Proxy | Anvil,
             assets: Sequence[Asset] = (),
             quorum: int = 1,
-            options: EvmOptions = QUICK,
+            options: EvmOptions = PATIENT,
             **limits: object,
         ) -> EvmChain:
-            limits.setdefault("timeout", timedelta(seconds=3))
+            limits.setdefault("timeout", timedelta(seconds=60))
             chain = EvmChain(
                 network(chain_id=node.chain_id, genesis=node.genesis),
                 [coin(), *assets],

@@ -51,10 +51,10 @@ class Desk:
         options: SenderOptions | None = None,
     ) -> AsyncIterator[Self]:
         """Open a desk on a network, over other endpoints than its own if given."""
-        endpoints = [Endpoint(url, timeout=timedelta(seconds=5)) for url in urls or net.urls]
+        endpoints = [Endpoint(url, timeout=timedelta(seconds=60)) for url in urls or net.urls]
         listed = [*net.assets, *assets]
-        quick = EvmOptions(patience=timedelta(milliseconds=500))
-        chain = EvmChain(net.network, listed, endpoints, quorum=quorum, options=quick)
+        patient = EvmOptions(patience=timedelta(seconds=60))
+        chain = EvmChain(net.network, listed, endpoints, quorum=quorum, options=patient)
         try:
             yield cls(net, chain, EvmSender(chain.access, options), listed)
         finally:

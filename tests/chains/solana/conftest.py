@@ -29,13 +29,13 @@ async def chains(network: SolanaNetwork) -> AsyncIterator[ChainMaker]:
         def make(
             *sources: Proxy, assets: Sequence[Asset] = (), quorum: int = 1, range_max: int = 8, **limits: object
         ) -> SolanaChain:
-            limits.setdefault("timeout", timedelta(seconds=3))
+            limits.setdefault("timeout", timedelta(seconds=60))
             chain = SolanaChain(
                 network.row(),
                 [coin(), *assets],
                 [Endpoint(url, **limits) for url in ([source.url for source in sources] or network.urls)],
                 quorum=quorum,
-                options=SolanaOptions(range_max=range_max, patience=timedelta(milliseconds=300)),
+                options=SolanaOptions(range_max=range_max, patience=timedelta(seconds=60)),
             )
             stack.push_async_callback(chain.aclose)
             return chain

@@ -14,7 +14,7 @@ from bitlinkpay.chains.solana.wire import Malformed
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.core.errors import Invalid
 
-QUICK = SolanaOptions(patience=timedelta(milliseconds=300))
+PATIENT = SolanaOptions(patience=timedelta(seconds=60))
 SHOP = str(person(0xA1).pubkey())
 Three = tuple[Proxy, Proxy, Proxy]
 
@@ -145,7 +145,7 @@ async def test_NODE_05_a_lagging_node_neither_leads_nor_holds_back() -> None:
 
 def make(network: SolanaNetwork, *, quorum: int) -> SolanaChain:
     ends = [Endpoint(url) for url in network.urls]
-    return SolanaChain(network.row(), [coin()], ends, quorum=quorum, options=QUICK)
+    return SolanaChain(network.row(), [coin()], ends, quorum=quorum, options=PATIENT)
 
 
 async def test_a_node_far_behind_is_shown_to_the_operator() -> None:
@@ -215,7 +215,7 @@ async def test_NODE_02_two_endpoints_of_one_operator_cannot_lie_together(network
     slot = await paid(network)
     a.edit = b.edit = edited(lie_amount)
     ends = [Endpoint(a.url, operator="one"), Endpoint(b.url, operator="one"), Endpoint(c.url, operator="two")]
-    chain = SolanaChain(network.row(), [coin()], ends, quorum=2, options=QUICK)
+    chain = SolanaChain(network.row(), [coin()], ends, quorum=2, options=PATIENT)
     with pytest.raises(NotEnoughAnswers):
         await chain.scan(slot, slot)
     await chain.aclose()

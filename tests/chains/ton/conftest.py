@@ -25,7 +25,8 @@ from bitlinkpay.signer.families.ton import sign
 KEY = bytes(range(32))
 OURS = wallet_address(bytes(SigningKey(KEY).verify_key))
 WALLET = Wallet(KeyRole.HOT, 0, OURS)
-QUICK = TonOptions(patience=timedelta(milliseconds=500))
+PATIENT = TonOptions(patience=timedelta(seconds=60))
+QUICK = TonOptions(patience=timedelta(milliseconds=500))  # where an indexer is silent on purpose
 
 ChainMaker = Callable[..., TonChain]
 
@@ -72,13 +73,13 @@ async def chains(network: TonNetwork) -> AsyncIterator[ChainMaker]:
             *urls: str,
             assets: Sequence[Asset] = (),
             quorum: int = 1,
-            options: TonOptions = QUICK,
+            options: TonOptions = PATIENT,
             testnet: bool = False,
         ) -> TonChain:
             chain = TonChain(
                 row(testnet=testnet, genesis=GENESIS),
                 [coin(), *assets],
-                [Endpoint(url, timeout=timedelta(seconds=5)) for url in urls or network.urls],
+                [Endpoint(url, timeout=timedelta(seconds=60)) for url in urls or network.urls],
                 wallet=OURS,
                 quorum=quorum,
                 options=options,

@@ -6,7 +6,7 @@ from base64 import b64encode
 from dataclasses import replace
 
 import pytest
-from tests.chains.ton.conftest import OURS, QUICK, ChainMaker, arrived, scan, shown
+from tests.chains.ton.conftest import OURS, PATIENT, QUICK, ChainMaker, arrived, scan, shown
 from tests.chains.ton.network import GENESIS, PAYER, TON, TonNetwork, coin, row
 from tests.chains.ton.proxy import TonProxy
 
@@ -106,7 +106,7 @@ async def test_NODE_02_two_endpoints_of_one_operator_count_once(network: TonNetw
     two = [Endpoint(proxy.url, operator="one") for proxy in proxies[:2]]
     with pytest.raises(Invalid):
         TonChain(row(), [coin()], two, wallet=OURS, quorum=2)
-    chain = TonChain(row(), [coin()], [*two, Endpoint(proxies[2].url)], wallet=OURS, quorum=2, options=QUICK)
+    chain = TonChain(row(), [coin()], [*two, Endpoint(proxies[2].url)], wallet=OURS, quorum=2, options=PATIENT)
     first, last = await paid(network)
     proxies[0].edit = proxies[1].edit = more
     with pytest.raises(NotEnoughAnswers):
@@ -253,7 +253,7 @@ async def test_NODE_09_answers_of_another_form_are_refused(proxies: Three, chain
 async def test_NODE_09_a_silent_node_gets_a_rival(network: TonNetwork, proxies: Three, chains: ChainMaker) -> None:
     first, last = await paid(network)
     proxies[0].is_silent = True
-    chain = chains(proxies[0].url, proxies[1].url)
+    chain = chains(proxies[0].url, proxies[1].url, options=QUICK)
     assert of(await chain.scan(first, last)) == GENUINE
 
 

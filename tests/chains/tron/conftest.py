@@ -37,12 +37,12 @@ async def chains(net: TronNet) -> AsyncIterator[ChainMaker]:
             egress: str = "",
             **options: object,
         ) -> TronChain:
-            options = {"patience": timedelta(milliseconds=300), **options}
+            options = {"patience": timedelta(seconds=60), **options}
             chain = TronChain(
                 network(net.genesis if genesis is None else genesis),
                 [coin(), *assets],
                 [
-                    replace(endpoint, timeout=timedelta(seconds=3))
+                    replace(endpoint, timeout=timedelta(seconds=300))
                     for endpoint in endpoints_of([server.url for server in servers or net.servers[:1]], egress)
                 ],
                 quorum=quorum,
