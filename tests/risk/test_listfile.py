@@ -37,18 +37,18 @@ async def test_a_large_list_does_not_stop_the_loop(database: Database, tmp_path:
     async def tick() -> None:
         nonlocal longest
         while going:
-            started = time.monotonic()
+            started = time.thread_time()
             await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - started)
+            longest = max(longest, time.thread_time() - started)
 
     ticking = asyncio.create_task(tick())
-    started = time.monotonic()
+    started = time.process_time()
     (finding,) = await _ask(_provider(database, path))
-    took = time.monotonic() - started
+    worked = time.process_time() - started
     going = False
     await ticking
     assert finding.kind is VerdictKind.LISTED
-    assert longest < max(1.0, 0.8 * took)
+    assert longest < 0.5 * worked, "most of the work is not the loop's, at least not in one piece"
 
 
 async def test_a_link_that_is_switched_is_noticed(database: Database, tmp_path: Path):

@@ -19,8 +19,8 @@ async def move(database: Database, by: timedelta) -> timedelta:
 
 def test_business_time_is_wall_time_plus_offset() -> None:
     clock: Clock = SandboxClock(minutes(30))
-    ahead = clock.now() - datetime.now(UTC)
-    assert minutes(30) - timedelta(seconds=5) < ahead <= minutes(30)
+    before = datetime.now(UTC)
+    assert before <= clock.now() - minutes(30) <= datetime.now(UTC)
     assert clock.now().tzinfo is UTC
 
 
@@ -62,7 +62,7 @@ async def test_parallel_moves_all_count(database: Database) -> None:
 
 
 async def wait_for(clock: SandboxClock, offset: timedelta) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while clock.offset != offset:
             await asyncio.sleep(0.01)
 

@@ -1,8 +1,9 @@
 """Rates for orders, and the worker's refresh that keeps them fresh."""
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
@@ -41,12 +42,13 @@ async def refresh(database: Database, source: RateSource) -> list[Leg]:
 class RateBook:
     """The rates that orders use: read from the database, at most one second old in memory, never from the network."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
+        self._monotonic_s = monotonic_s
         self._legs: Mapping[tuple[str, str], Leg] = {}
         self._crossed: dict[tuple[str, str], Rate] = {}  # from these legs
-        self._read_at = -_CACHE_S
+        self._read_at = -math.inf
         self._reading = asyncio.Lock()
 
     async def rate(self, base: str, quote: str) -> Rate:
@@ -68,11 +70,11 @@ class RateBook:
         return (await self.rate(base, quote)).value
 
     async def _current(self) -> Legs:
-        if time.monotonic() - self._read_at < _CACHE_S:
+        if self._monotonic_s() - self._read_at < _CACHE_S:
             return self._legs
         async with self._reading:
-            if time.monotonic() - self._read_at >= _CACHE_S:
-                started = time.monotonic()
+            if self._monotonic_s() - self._read_at >= _CACHE_S:
+                started = self._monotonic_s()
                 async with self._database.reader() as tx:
                     self._legs, self._crossed = await store.list_legs(tx), {}
                 self._read_at = started
