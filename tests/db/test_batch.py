@@ -165,7 +165,7 @@ async def test_no_wake_up_is_lost_at_any_moment_of_a_batch_ending(ticks: int):
         first = asyncio.create_task(batch.submit(1))
         for _ in range(ticks):
             await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await batch.submit(2) == 20
             assert await first == 10
 
@@ -180,7 +180,7 @@ async def test_a_query_submitted_by_the_answer_of_the_last_one_is_not_lost():
             total += await batch.submit(number)
         return total
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(chain(30) for _ in range(20))) == [4350] * 20
 
 
@@ -206,7 +206,7 @@ async def test_nothing_hangs_under_random_traffic_with_cancellations(in_flight: 
             chance.choice(tasks).cancel()
         for _ in range(chance.randrange(3)):
             await asyncio.sleep(0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         found = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(one is None or isinstance(one, asyncio.CancelledError) for one in found)
     assert answered == sum(one is None for one in found) > 250
@@ -245,7 +245,7 @@ async def test_a_cancelled_pump_answers_those_who_wait():
     await settle()
     for pump in list(batch._pumps):
         pump.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         found = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in found] == [Unavailable] * 3
     recorder.gate = None

@@ -187,7 +187,7 @@ async def test_a_stale_pid_file_never_counts_as_a_running_server(
             lie(data_dir, pid)
             started = time.monotonic()
             running.start()
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 25, "it waited 30 s for a server that is none"
             assert read_pid(find_root(data_dir) / "cluster") == running.pid
             assert await read(running) == [1]
         assert other.is_running()
@@ -202,7 +202,9 @@ async def test_backends_that_outlive_their_server_hold_back_the_next_one(running
     connection = await connect(running.dsn(OWNER_ROLE))
     backend = await connection.fetchval("SELECT pg_backend_pid()")
     busy = asyncio.create_task(connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)"))
-    await asyncio.sleep(0.2)
+    other = await connect(running.dsn(OWNER_ROLE))
+    while not await other.fetchval("SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1", backend):
+        await asyncio.sleep(0.02)
     os.kill(running.pid, signal.SIGKILL)
     await until(lambda: not running.is_running())
     cluster = find_root(running.data_dir) / "cluster"

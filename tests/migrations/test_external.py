@@ -95,7 +95,7 @@ async def test_all_migrations_and_the_application_role_on_an_external_server(ext
 
 
 async def patient_connect(dsn: str):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return await connect(dsn)

@@ -127,6 +127,6 @@ def test_a_wrong_policy_stops_the_start_with_one_line(folder: Path, ring: KeyRin
     (folder / "policy.toml").write_bytes(policy.encode("latin-1"))
     (folder / "policy.toml").chmod(0o600)
     process = launch(folder, "--key-file", str(tmp_path / "signer.key"))
-    out, error = process.communicate(timeout=30)
+    out, error = process.communicate(timeout=90)
     assert (process.returncode, out, error.count("\n")) == (1, "", 1)
     assert str(folder / "policy.toml") in error

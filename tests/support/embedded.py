@@ -39,7 +39,7 @@ async def read(server: EmbeddedPostgres) -> list[int]:
     return [row["value"] for row in rows]
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline

@@ -4,7 +4,7 @@ import asyncio
 
 from bitlinkpay.db.pool import Database
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 _ASKED = "select true from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' limit 1"
 
 

@@ -24,7 +24,7 @@ from bitlinkpay.workers.duties import audit_entries, forget_answers, place_event
 async def test_the_audit_goes_on_at_once_while_batches_are_full(database: Database) -> None:
     async with database.transaction() as tx:
         await post_all(tx, [posting(f"k{n}", (accounts.COLD, accounts.EQUITY, 1)) for n in range(BATCH + 1)])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await audit_entries(database):  # writers into other databases of the server hold it up
             await asyncio.sleep(0.01)
     assert not await audit_entries(database)

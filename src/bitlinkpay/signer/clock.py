@@ -22,7 +22,7 @@ class GuardedClock:
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = steady) -> None:
         self._wall = wall
         self._steady = steady
-        self._offset = wall() - steady()
+        _, self._least, self._most = self._read()
 
     def now(self) -> datetime:
         """Return the wall time.
@@ -30,8 +30,17 @@ class GuardedClock:
         Raises:
             ClockJumped: it was set by more than 2 seconds since the start.
         """
-        wall = self._wall()
-        drift = wall - self._steady() - self._offset
-        if abs(drift) > MOST_DRIFT.total_seconds():
-            raise ClockJumped(round(drift))
+        wall, least, most = self._read()
+        drift = max(least - self._most, self._least - most)
+        if drift > MOST_DRIFT.total_seconds():
+            raise ClockJumped(round(least - self._least))
         return datetime.fromtimestamp(wall, UTC)
+
+    def _read(self) -> tuple[float, float, float]:
+        """Return wall time and by how much it is ahead of the steady one, at least and at most.
+
+        The two clocks can't be read at once: a machine that stands still in between sets no clock.
+        """
+        before = self._steady()
+        wall = self._wall()
+        return wall, wall - self._steady(), wall - before
