@@ -4,6 +4,7 @@
 //   node ton.js            for each byte on stdin starts one more and prints "Listening on 127.0.0.1:<port>"
 //   /api/v3/…              what the indexer serves; /api/v2/getMasterchainInfo for the zero state
 //   /lag/<n>/api/v3/…      the same, <n> masterchain blocks behind
+//   /api/emulate/v1/…      what would follow from a wallet's request (ton_emulation.js)
 //   POST /control          {"method": …, "params": …}: what only a test may do
 //
 // What it is not: there are no validators, no shards and no network. Blocks are ours: `mine` runs what is queued and
@@ -16,6 +17,7 @@ const { createHash } = require('node:crypto');
 const { Executor } = require('@ton/sandbox');
 const { slimConfig } = require('@ton/sandbox/dist/config/slimConfig');
 const core = require('@ton/core');
+const { emulateTonConnect } = require('./ton_emulation.js');
 const { Address, Cell, beginCell } = core;
 
 const ZERO_STATE = sha256('zero state of a test network');
@@ -50,6 +52,8 @@ class Network {
     this.skew = 0;
     this.salt = '';
     this.globalId = -239;
+    this.ignoresSignatures = false;
+    this.emulates = true;
     this.close();
   }
 
@@ -108,7 +112,7 @@ class Network {
     const target = message.info.dest.toRawString();
     const { result } = await this.executor.runTransaction({
       config: slimConfig, libs: null, verbosity: 'short', shardAccount: this.shardAccount(target), message: cell,
-      now, lt: this.lt, randomSeed: Buffer.alloc(32), ignoreChksig: false, debugEnabled: false,
+      now, lt: this.lt, randomSeed: Buffer.alloc(32), ignoreChksig: this.ignoresSignatures, debugEnabled: false,
     });
     return { target, result };
   }
@@ -242,7 +246,11 @@ function normalised(message) {
 function tellBalance(shardAccount) {
   const { account } = core.loadShardAccount(Cell.fromBase64(shardAccount).beginParse());
   const status = account ? account.storage.state.type : 'nonexist';
-  return { hash: ZERO_HASH, balance: String(account ? account.storage.balance.coins : 0n), account_status: status, extra_currencies: {} };
+  const held = account?.storage.state.type === 'active' ? account.storage.state.state : null;
+  return {
+    hash: ZERO_HASH, balance: String(account ? account.storage.balance.coins : 0n), account_status: status, extra_currencies: {}, frozen_hash: null,
+    data_hash: held?.data.hash().toString('base64') ?? null, code_hash: held?.code.hash().toString('base64') ?? null,
+  };
 }
 
 // ---- the indexer
@@ -320,6 +328,25 @@ class Indexer {
       }],
       address_book: {}, metadata: {},
     };
+  }
+
+  // Orders to jetton wallets (op `transfer`), whether or not their code took them.
+  async jettonTransfers(query) {
+    const master = rawOf(query.get('jetton_master'));
+    const found = [];
+    for (const tx of this.seen([...this.network.byHash.values()])) {
+      if (tx.in_msg?.opcode !== '0x0f8a7ea5') continue;
+      const data = await this.network.getMethod(rawOf(tx.account), 'get_wallet_data', []);
+      if (data.exit !== 0 || data.stack[2].cell.beginParse().loadAddress().toRawString() !== master) continue;
+      const body = Cell.fromBase64(tx.in_msg.message_content.body).beginParse().skip(32);
+      const [query_id, amount, destination] = [body.loadUintBig(64), body.loadCoins(), body.loadAddress()];
+      found.push({
+        query_id: String(query_id), source: tx.in_msg.source, destination: destination.toRawString().toUpperCase(), amount: String(amount),
+        source_wallet: tx.account, jetton_master: master.toUpperCase(), transaction_hash: tx.hash, transaction_lt: tx.lt, transaction_now: tx.now,
+        transaction_aborted: tx.description.aborted, trace_id: tx.trace_id,
+      });
+    }
+    return { jetton_transfers: page(found, query, (one) => BigInt(one.transaction_lt)), address_book: {}, metadata: {} };
   }
 
   async jettonMasters(query) {
@@ -413,6 +440,19 @@ const CONTROL = {
     const account = network.get(rawOf(address));
     return { balance: String(account ? account.storage.balance.coins : 0n), status: account ? account.storage.state.type : 'nonexist' };
   },
+  emulation: (network, { on }) => void (network.emulates = on),
+  // Returns a contract's code with some of its instructions written otherwise.
+  rewrite(network, { code, edits }) {
+    const { runtime, text } = require('ton-assembly');
+    let written = text.print(runtime.decompileCell(Cell.fromBase64(code)));
+    for (const [before, after] of edits) {
+      if (written.split(before).length !== 2) throw new Refused(422, `not once in the code: ${before}`);
+      written = written.replace(before, after);
+    }
+    const parsed = text.parse('rewritten.tasm', written);
+    if (parsed.$ === 'ParseFailure') throw new Refused(422, String(parsed.error));
+    return runtime.compileCell(parsed.instructions).toBoc().toString('base64');
+  },
   // Gives a contract other code, as if its issuer had locked or upgraded it.
   replace(network, { address, code }) {
     const raw = rawOf(address);
@@ -439,7 +479,7 @@ const CONTROL = {
 
 const PATHS = {
   '/masterchainInfo': 'masterchainInfo', '/blocks': 'blocks', '/transactions': 'transactions', '/transactionsByMessage': 'transactionsByMessage',
-  '/accountStates': 'accountStates', '/jetton/wallets': 'jettonWallets', '/jetton/masters': 'jettonMasters', '/traces': 'traces',
+  '/accountStates': 'accountStates', '/jetton/wallets': 'jettonWallets', '/jetton/masters': 'jettonMasters', '/jetton/transfers': 'jettonTransfers', '/traces': 'traces',
   '/message': 'message', '/runGetMethod': 'runGetMethod',
 };
 
@@ -448,6 +488,11 @@ async function answer(network, request, body) {
   if (url.pathname === '/control') {
     const { method, params = {} } = JSON.parse(body);
     return { result: (await CONTROL[method](network, params)) ?? null };
+  }
+  if (url.pathname === '/api/emulate/v1/emulateTonConnect' && network.emulates) {
+    return emulateTonConnect(network, JSON.parse(body), (why) => {
+      throw new Refused(500, why);
+    });
   }
   const [, lag = '0', version, path] = /^(?:\/lag\/(\d+))?\/api\/(v2|v3)(\/.*)$/.exec(url.pathname) ?? [];
   const indexer = new Indexer(network, Number(lag));

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
-from bitlinkpay.chains.base import Chain
+from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.codec.abi import WORD_BYTES
 from bitlinkpay.chains.findings import Findings
 from bitlinkpay.chains.traits import TokenViewer, read_traits
@@ -20,6 +20,10 @@ LOOK_BACK_BLOCKS: Final = 48  # a full block of Ethereum is a megabyte or two
 _MET_MAX: Final = 24
 _READ_BLOCKS: Final = 16
 _COINS_MAX: Final = 1_000
+
+
+class CannotTry(ChainError):
+    """A transfer can't be tried, for a reason that is not the token's: the message says what would help."""
 
 
 class Answered(StrEnum):
@@ -56,6 +60,20 @@ class TokenTrier(Protocol):
         """Let `holder` pay `units` to an address that nobody uses, in the final state, and undo it.
 
         Raises:
+            CannotTry: not this holder's, or nobody's here.
+            ChainError: the network could not be read.
+        """
+        ...
+
+
+@runtime_checkable
+class HolderFinder(Protocol):
+    """A chain whose blocks show our own transfers alone, and whose nodes tell of others."""
+
+    async def holders(self, asset: Asset) -> Sequence[str]:
+        """Return some who moved a token last and whose transfers can be tried.
+
+        Raises:
             ChainError: the network could not be read.
         """
         ...
@@ -83,20 +101,36 @@ async def try_transfers(chain: Chain, trier: TokenTrier, asset: Asset, holder: s
         ChainError: the network could not be read.
     """
     found = await read_traits(trier, asset) if isinstance(trier, TokenViewer) else Findings()
-    holders = await _holders(chain, asset, [holder] if holder else [])
-    trials = [
-        await trier.try_transfer(asset, who, min(units, _COINS_MAX * 10**asset.decimals)) for who, units in holders
-    ]
+    trials: list[Trial] = []
+    refusals: dict[str, None] = {}
+    for who, units in await _holders(chain, asset, [holder] if holder else []):
+        try:
+            trials.append(await trier.try_transfer(asset, who, min(units, _COINS_MAX * 10**asset.decimals)))
+        except CannotTry as error:
+            refusals[str(error)] = None
     if trials:
         return found + judge(trials)
-    nobody = f"{holder} holds nothing" if holder else f"nobody moved it within {LOOK_BACK_BLOCKS} blocks"
-    return found + Findings(notes=(f"{nobody}: no transfer was tried; name somebody who holds it with --holder",))
+    reasons = [f"no transfer was tried: {reason}" for reason in refusals]
+    return found + Findings(notes=tuple(reasons) or (_nobody(chain, holder),))
+
+
+def _nobody(chain: Chain, holder: str) -> str:
+    if holder:
+        why = f"{holder} holds nothing"
+    elif isinstance(chain, HolderFinder):
+        why = "nobody of those who moved it last can try it"
+    else:
+        why = f"nobody moved it within {LOOK_BACK_BLOCKS} blocks"
+    return f"{why}: no transfer was tried; name somebody who holds it with --holder"
 
 
 async def _holders(chain: Chain, asset: Asset, named: Sequence[str]) -> list[tuple[str, int]]:
     """Return some who hold the token and how much, the richest first."""
     final = (await chain.head()).final.height
-    met = list(named) or await _met(chain, asset, final)
+    if named:
+        met = list(named)
+    else:
+        met = list(await chain.holders(asset)) if isinstance(chain, HolderFinder) else await _met(chain, asset, final)
     held = zip(met, await chain.balances(asset, met, final) if met else [], strict=True)
     return sorted((pair for pair in held if pair[1] > 0), key=lambda pair: -pair[1])[:HOLDERS_MAX]
 

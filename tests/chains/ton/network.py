@@ -26,6 +26,7 @@ from ton_core.contrib.contracts.codes import CONTRACT_CODES
 from ton_core.contrib.contracts.jetton.tlb import (
     JettonInternalTransferBody,
     JettonMasterStablecoinData,
+    JettonMasterStandardData,
     JettonMintBody,
 )
 from ton_core.contrib.contracts.nft.tlb import OffchainContent
@@ -212,15 +213,42 @@ class TonNetwork:
         await self.control("content", master=master, content={"decimals": str(decimals), "symbol": symbol})
         return Jetton(self, master)
 
+    async def rewritten(self, *edits: tuple[str, str], symbol: str = "LIE") -> Jetton:
+        """Deploy a jetton of TEP-74's reference code, some instructions of whose wallets are written otherwise."""
+        code = b64(Cell.one_from_boc(CONTRACT_CODES[ContractVersion.JettonWalletStandard]))
+        wallet = Cell.one_from_boc(await self.control("rewrite", code=code, edits=edits))
+        content = OffchainContent(f"https://example.org/{symbol}.json")
+        data = JettonMasterStandardData(Address(ISSUER), content, wallet).serialize()
+        master = await self.deploy(CONTRACT_CODES[ContractVersion.JettonMasterStandard], data)
+        await self.control("content", master=master, content={"decimals": "6", "symbol": symbol})
+        return Jetton(self, master)
+
+    async def person(self, number: int = 1, *, version: ContractVersion = ContractVersion.WalletV4R2) -> str:
+        """Deploy somebody's wallet, with a coin for gas, and return its address."""
+        key = bytes([number]) * 32
+        fields = begin_cell().store_uint(0, 32).store_uint(698983191, 32).store_bytes(key)
+        if version in {ContractVersion.WalletV4R1, ContractVersion.WalletV4R2}:
+            fields.store_bit(0)  # no plugins
+        elif version is ContractVersion.WalletV5R1:
+            fields = (
+                begin_cell().store_bit(1).store_uint(0, 32).store_uint(2147483409, 32).store_bytes(key).store_bit(0)
+            )
+        return await self.deploy(CONTRACT_CODES[version], fields.end_cell())
+
     async def token(self, wallet: str, *, decimals: int = 6) -> Asset:
         """Deploy a USDT-like jetton and return its row, our wallet's jetton wallet pinned."""
         made = await self.jetton(decimals=decimals)
         return jetton(made.master, await made.wallet_of(wallet), decimals=decimals)
 
-    async def mint(self, master: str, target: str, units: int, *, issuer: str = ISSUER) -> None:
-        """Queue the making of jettons."""
+    async def mint(
+        self, master: str, target: str, units: int, *, issuer: str = ISSUER, is_reference: bool = False
+    ) -> None:
+        """Queue the making of jettons, by the stablecoin's master or by that of TEP-74's reference."""
         inner = JettonInternalTransferBody(jetton_amount=units, forward_amount=0, response_address=Address(issuer))
         body = JettonMintBody(Address(target), inner, 100_000_000).serialize()
+        if is_reference:
+            fields = begin_cell().store_uint(21, 32).store_uint(0, 64).store_address(Address(target))
+            body = fields.store_coins(100_000_000).store_ref(inner.serialize()).end_cell()
         await self.send(issuer, master, TON, body, bounce=True)
 
     async def fund(self, address: str, asset: Asset, units: int) -> None:

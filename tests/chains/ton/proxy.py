@@ -27,6 +27,7 @@ class TonProxy:
         self.status = 0  # an HTTP status that replaces every answer
         self.raw: bytes | None = None  # a body that replaces every answer
         self.is_silent = False
+        self.emulates = True
         self.edit: Edit | None = None
         self.calls: list[tuple[str, dict[str, object]]] = []
         self._closing = asyncio.Event()
@@ -38,7 +39,7 @@ class TonProxy:
         """Serve on a free port of loopback for the length of a `with` block."""
         proxy = cls(target)
         app = web.Application(client_max_size=8 << 20)
-        app.router.add_route("*", "/api/v3/{path:.*}", proxy._handle)
+        app.router.add_route("*", "/api/{api:v3|emulate/v1}/{path:.*}", proxy._handle)
         runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await runner.setup()
         try:
@@ -63,11 +64,13 @@ class TonProxy:
         if self.is_silent:
             await self._closing.wait()
             return web.Response(status=503)  # to nobody; what was asked of it is passed on to nobody either
-        if self.status:
-            return web.Response(status=self.status, text="refused")
+        api = request.match_info["api"]
+        if self.status or not (self.emulates or api == "v3"):
+            return web.Response(status=self.status or 404, text="refused")
         if self.raw is not None:
             return web.Response(body=self.raw, content_type="application/json")
-        async with self._session.request(request.method, self.target + path, params=request.query, data=body) as answer:
+        url = self.target.removesuffix("v3") + api + path
+        async with self._session.request(request.method, url, params=request.query, data=body) as answer:
             told, status = await answer.json(), answer.status
         if self.edit is not None and status == 200:
             told = self.edit(path, asked, told)

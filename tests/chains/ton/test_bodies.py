@@ -14,7 +14,7 @@ from ton_core.contrib.contracts.jetton.tlb import JettonInternalTransferBody, Je
 from bitlinkpay.chains.ton.boc import parse_boc
 from bitlinkpay.chains.ton.body import JettonTransfer, op_of, read_internal_transfer
 from bitlinkpay.chains.ton.cell import BadCell, Builder
-from bitlinkpay.chains.ton.transfers import is_whole, jetton_change
+from bitlinkpay.chains.ton.transfers import jetton_change
 from bitlinkpay.chains.ton.wire import RawTransaction, decoder_of
 
 HASH = "A" * 43 + "="
@@ -136,11 +136,11 @@ def test_what_changes_the_balance_of_a_jetton_wallet(told: RawTransaction, chang
 
 
 def test_a_transaction_that_does_not_say_how_it_went_is_not_whole() -> None:
-    assert is_whole(transaction(None))
+    assert transaction(None).description.is_whole
     for how in (
         {},
         {"aborted": False},
         {"aborted": None, "compute_ph": {"success": True}},
         {"aborted": False, "compute_ph": {"skipped": True}},
     ):
-        assert not is_whole(transaction(None, description=how))
+        assert not transaction(None, description=how).description.is_whole

@@ -23,8 +23,10 @@ from bitlinkpay.chains.ton.reader import RangeReader, block_ref
 from bitlinkpay.chains.ton.state import coins_at, jettons_at
 from bitlinkpay.chains.ton.token import read_facts
 from bitlinkpay.chains.ton.transfers import Holdings
+from bitlinkpay.chains.ton.trial import find_holders, try_transfer
 from bitlinkpay.chains.ton.wire import Malformed, canonical_address, canonical_hash
 from bitlinkpay.chains.transport import Endpoint
+from bitlinkpay.chains.trial import CannotTry, Trial
 from bitlinkpay.core.assets import Asset, Network
 from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.errors import Invalid
@@ -159,6 +161,28 @@ class TonChain:
         """Return what a jetton's contracts say of themselves, agreed by the quorum; a native coin has none."""
         assert not asset.is_native, f"{asset.id} has no contract"
         return await self.quorum.agree(lambda node: read_facts(node, asset, self._holdings.wallet))
+
+    async def holders(self, asset: Asset) -> Sequence[str]:
+        """Return some whose transfers can be tried, see `chains.trial.HolderFinder`."""
+        return await self.quorum.first(lambda node: find_holders(node, asset))
+
+    async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
+        """Try a transfer without sending it, see `chains.trial.TokenTrier`."""
+        unable: list[str] = []
+
+        async def ask(node: TonNode) -> Trial:
+            try:
+                return await try_transfer(node, asset, holder, units)
+            except CannotTry as error:
+                unable.append(str(error))
+                raise
+
+        try:
+            return await self.quorum.agree(ask)
+        except ChainError:
+            if unable:  # too few endpoints are left for a quorum
+                raise CannotTry(unable[0]) from None
+            raise
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest masterchain block."""

@@ -25,6 +25,7 @@ from bitlinkpay.chains.ton.wire import (
     decoder_of,
 )
 from bitlinkpay.chains.transport import Endpoint, StatusRefused
+from bitlinkpay.chains.trial import CannotTry
 from bitlinkpay.core.assets import Network
 
 T = TypeVar("T")
@@ -121,11 +122,9 @@ class TonNode:
 
     async def _zero_state(self) -> str:
         """Return the root hash of the zero state, "" where the endpoint has no API v2, which alone tells it."""
-        endpoint = self.http.endpoint
-        address, question, query = endpoint.url.partition("?")
-        if not address.rstrip("/").endswith("/v3"):
+        old = _beside(self.http.endpoint, "v2")
+        if old is None:
             return ""
-        old = replace(endpoint, url=address.rstrip("/").removesuffix("3") + "2" + question + query)
         try:
             async with HttpJson(old, key_header=_KEY_HEADER) as http:
                 answer = await http.get("/getMasterchainInfo", (), _OLD_INFO)
@@ -134,6 +133,23 @@ class TonNode:
                 return ""
             raise
         return canonical_hash(answer.result.init.root_hash)
+
+    async def emulate(self, path: str, body: object, decoder: "msgspec.json.Decoder[T]") -> T:
+        """Ask the API that tells what would follow from a message (docs.ton.org/api/emulate).
+
+        Raises:
+            CannotTry: the endpoint has none.
+            EndpointFailed: no answer.
+        """
+        emulator = _beside(self.http.endpoint, "emulate/v1")
+        try:
+            if emulator is not None:
+                async with HttpJson(emulator, key_header=_KEY_HEADER) as http:
+                    return await http.post(path, body, decoder)
+        except StatusRefused as error:
+            if error.status not in _NOT_SERVED:
+                raise
+        raise CannotTry(f"{self.label} has no emulation API beside its API v3")
 
     def _wrong(self, what: str) -> WrongChain:
         self.http.breaker.failed(what, at_least_ns=_WRONG_CHAIN_REST_NS)
@@ -236,6 +252,13 @@ def tip_of(state: RawState | None) -> Link:
     if state is None or not state.last_transaction_lt:
         return BEGINNING
     return Link(int(state.last_transaction_lt), canonical_hash(state.last_transaction_hash))
+
+
+def _beside(endpoint: Endpoint, api: str) -> Endpoint | None:
+    """Return another API of the service whose API v3 this is, None where its address does not say that it is that."""
+    address, question, query = endpoint.url.partition("?")
+    base = address.rstrip("/")
+    return replace(endpoint, url=base.removesuffix("v3") + api + question + query) if base.endswith("/v3") else None
 
 
 def _master(block: RawBlock) -> RawBlock:

@@ -14,7 +14,6 @@ from bitlinkpay.chains.ton.body import EXCESSES, INTERNAL_TRANSFER, op_of
 from bitlinkpay.chains.ton.cell import Builder
 from bitlinkpay.chains.ton.highload import Outgoing
 from bitlinkpay.chains.ton.history import is_committed
-from bitlinkpay.chains.ton.transfers import is_whole
 from bitlinkpay.chains.ton.wire import (
     Malformed,
     RawMessage,
@@ -93,11 +92,11 @@ class Trace:
     def _jettons(self, hop: RawTransaction) -> bool:
         """Follow a transfer from our jetton wallet to the recipient's, and what is left of the gas back to us."""
         onward = [msg for msg in hop.out_msgs if op_of(body_of(msg)) == INTERNAL_TRANSFER]
-        if not is_whole(hop) or not onward:
+        if not hop.description.is_whole or not onward:
             self._came_back(hop)
             return False
         last = self._next(onward[0])
-        if is_whole(last):
+        if last.description.is_whole:
             self._came_back(last)
             return True
         for message in last.out_msgs:

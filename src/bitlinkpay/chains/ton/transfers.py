@@ -95,7 +95,7 @@ class Holdings:
 
     def _jettons(self, asset: Asset, transaction: RawTransaction, message: RawMessage) -> Transfer | None:
         body = body_of(message)
-        if not is_whole(transaction) or body is None or op_of(body) != INTERNAL_TRANSFER:
+        if not transaction.description.is_whole or body is None or op_of(body) != INTERNAL_TRANSFER:
             return None
         try:
             arrived = read_internal_transfer(body)
@@ -117,17 +117,11 @@ class Holdings:
         )
 
 
-def is_whole(transaction: RawTransaction) -> bool:
-    """Say whether a contract's code ran and all that it asked for was done; else its state is as it was."""
-    how = transaction.description
-    return how.aborted is False and how.compute_ph is not None and how.compute_ph.success is True
-
-
 def jetton_change(transaction: RawTransaction) -> int:
     """Return by how much a transaction of a jetton wallet changed its balance, in base units of the jetton."""
     message = transaction.in_msg
     body = None if message is None else body_of(message)
-    if message is None or body is None or not is_whole(transaction):
+    if message is None or body is None or not transaction.description.is_whole:
         return 0
     fields = Slice(body)
     try:

@@ -95,6 +95,7 @@ class RawCompute(msgspec.Struct, frozen=True):
 
     skipped: bool | None = None
     success: bool | None = None
+    exit_code: int | None = None
 
 
 class RawAction(msgspec.Struct, frozen=True):
@@ -117,6 +118,11 @@ class RawDescription(msgspec.Struct, frozen=True):
     compute_ph: RawCompute | None = None
     action: RawAction | None = None
     bounce: RawBounce | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether a contract's code ran and all that it asked for was done; else its state is as it was."""
+        return self.aborted is False and self.compute_ph is not None and self.compute_ph.success is True
 
 
 class RawBalance(msgspec.Struct, frozen=True):
