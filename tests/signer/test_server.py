@@ -22,6 +22,7 @@ from tests.signer.conftest import NOW
 import bitlinkpay
 from bitlinkpay.chains.outgoing import Intent, KeyRole, Payment, Purpose, Wallet
 from bitlinkpay.core.assets import Family
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.signer import protocol, service
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.keyring import KeyRing
@@ -321,11 +322,28 @@ async def test_after_a_kill_it_starts_again(server: "subprocess.Popen[str]", fol
     assert (await SignerClient(folder).status()).pid == again.pid
 
 
+async def test_it_tells_its_supervisor_that_it_runs_from_the_one_thread_that_answers(standing: Standing) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    command = [sys.executable, "-m", "bitlinkpay.signer.server", "--dir", str(standing.folder.with_name("heard"))]
+    service.init(standing.folder.with_name("heard"), standing.unlock, now=NOW)
+    told = environment(BITLINKPAY_NOTIFY_FD=str(theirs.fileno()), WATCHDOG_USEC="40000")
+    key = ("--key-file", str(standing.folder.with_name("signer.key")))
+    with ours, theirs:
+        ours.settimeout(60)
+        process = subprocess.Popen([*command, *key], env=told, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE)
+        words = [ours.recv(100) for _ in range(4)]
+        threads = len(list(Path(f"/proc/{process.pid}/task").iterdir()))
+        process.terminate()
+        assert process.communicate()[0] == b""
+    assert sorted(words) == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+    assert threads == 1
+
+
 def test_a_second_server_on_one_folder_is_refused(
     server: "subprocess.Popen[str]", folder: Path, unlock: Unlock
 ) -> None:
     with pytest.raises(SignerBusy):
-        run(folder, unlock, ready=lambda: None)
+        run(folder, unlock, Notifier())
     assert service.status(folder).is_running
 
 

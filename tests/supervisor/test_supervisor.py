@@ -18,18 +18,8 @@ from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.db.home import ClusterLost, open_home
 from bitlinkpay.settings import Address, DatabaseSettings, Settings
-from bitlinkpay.supervisor import (
-    PASSPHRASE_VARIABLE,
-    READY_LINE,
-    Child,
-    Supervisor,
-    _await_ready,
-    _environment,
-    _must_be_free,
-    _plan,
-    _reap,
-    _run_all,
-)
+from bitlinkpay.supervisor.child import PASSPHRASE_VARIABLE, Child, Patience, environment
+from bitlinkpay.supervisor.deployment import Supervisor, _must_be_free, _plan, _reap, _run_all
 
 EXTERNAL = DatabaseSettings(dsn="postgresql://nowhere")
 
@@ -39,8 +29,7 @@ def program(text: str) -> list[str]:
 
 
 def running(child: Child) -> Child:
-    child.process = subprocess.Popen(child.command, stdout=subprocess.PIPE)
-    child.started_at = time.monotonic()
+    child.launch(Patience())
     return child
 
 
@@ -63,18 +52,16 @@ def test_the_signer_is_told_of_a_key_file_only_without_a_passphrase(tmp_path, mo
 
 def test_only_trusted_children_see_the_passphrase(monkeypatch):
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "secret")
-    assert _environment(is_trusted=True) == dict(os.environ)
-    assert _environment(is_trusted=False) == {k: v for k, v in os.environ.items() if k != PASSPHRASE_VARIABLE}
+    assert environment(is_trusted=True) == dict(os.environ)
+    assert environment(is_trusted=False) == {k: v for k, v in os.environ.items() if k != PASSPHRASE_VARIABLE}
 
 
-def test_an_untrusted_child_really_lacks_it(tmp_path, monkeypatch):
+def test_an_untrusted_child_really_lacks_it(monkeypatch, capfd):
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "secret")
-    supervisor = Supervisor(Settings(tmp_path, database=EXTERNAL))
     told = f"import os; print(os.environ.get({PASSPHRASE_VARIABLE!r}, 'hidden'))"
-    for is_trusted, seen in ((False, b"hidden\n"), (True, b"secret\n")):
-        child = Child("teller", program(told), is_trusted=is_trusted)
-        supervisor._launch(child)
-        assert child.process.communicate(timeout=30)[0] == seen
+    for is_trusted, seen in ((False, "hidden\n"), (True, "secret\n")):
+        assert running(Child("teller", program(told), is_trusted=is_trusted)).process.wait() == 0
+        assert capfd.readouterr() == ("", seen)  # what a child prints is for the log
 
 
 def test_a_child_that_died_young_waits_longer_each_time(tmp_path):
@@ -158,18 +145,6 @@ def test_a_cluster_that_is_gone_ends_the_deployment(folder):
             supervisor._mend()
 
 
-def test_a_child_is_ready_when_it_says_so():
-    child = running(Child("good", program(f"print({READY_LINE!r}, flush=True); input()")))
-    _await_ready(child)
-    child.process.kill()
-    child.process.wait()
-
-
-def test_a_child_that_ends_before_it_is_ready_is_named():
-    with pytest.raises(Unavailable, match="worker did not become ready"):
-        _await_ready(running(Child("worker", program("raise SystemExit(3)"))))
-
-
 def test_a_one_off_command_that_fails_is_named():
     _run_all([program("pass")])
     command = [sys.executable, "-m", "bitlinkpay.cli.main", "frobnicate", "now", "--data-dir", "x"]
@@ -178,22 +153,20 @@ def test_a_one_off_command_that_fails_is_named():
 
 
 def test_a_child_that_ignores_the_request_to_end_is_killed():
-    stubborn = (
-        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
-    )
-    child = running(Child("stubborn", program(stubborn)))
-    _await_ready(child)
-    child.process.terminate()
-    _reap(child.process, time.monotonic() + 0.2)
-    assert child.process.returncode == -signal.SIGKILL
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    process = subprocess.Popen(program(stubborn), stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"deaf\n"
+    process.terminate()
+    _reap(process, time.monotonic() + 0.2)
+    assert process.returncode == -signal.SIGKILL
 
 
-def serve(folder: Path, wm_port: int, web_port: int) -> subprocess.Popen:
+def serve(folder: Path, wm_port: int, web_port: int, **more: str) -> subprocess.Popen:
     ports = ["--wm-port", str(wm_port), "--web-port", str(web_port)]
     words = ["serve", "--data-dir", str(folder), *ports]
     log = (folder / "serve.log").open("w")
     command = [sys.executable, "-m", "bitlinkpay.cli.main", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **more})
 
 
 def family(pid: int) -> set[int]:
@@ -210,10 +183,15 @@ def alive(pid: int) -> bool:
 
 def test_a_deployment_says_its_urls_ends_on_request_and_leaves_no_process(folder):
     wm_port, web_port = free_port(), free_port()
-    server = serve(folder, wm_port, web_port)
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(f"\0{folder.name}-{os.getpid()}")
+    systemd.settimeout(60)
+    watched = {"NOTIFY_SOCKET": f"@{folder.name}-{os.getpid()}", "WATCHDOG_USEC": "60000000"}
+    server = serve(folder, wm_port, web_port, **watched)
     try:
         lines = [server.stdout.readline().strip() for _ in range(3)]
         assert lines == [f"wm https://127.0.0.1:{wm_port}", f"web http://127.0.0.1:{web_port}", "ready"]
+        assert [systemd.recv(100), systemd.recv(100)] == [b"READY=1", b"WATCHDOG=1"]  # its own words, and nobody else's
         socket.create_connection(("127.0.0.1", wm_port), 5).close()
         with urlopen(f"http://127.0.0.1:{web_port}/healthz", timeout=60) as answer:
             assert json.load(answer) == {"status": "healthy", "reason": ""}
@@ -223,7 +201,9 @@ def test_a_deployment_says_its_urls_ends_on_request_and_leaves_no_process(folder
         assert server.wait(60) == 0
         assert server.stdout.read() == ""
         assert [pid for pid in everybody if alive(pid)] == []
+        assert "ready" not in (folder / "serve.log").read_text()  # the parts told the supervisor, and printed nothing
     finally:
+        systemd.close()
         if server.poll() is None:
             server.terminate()
             server.wait(60)

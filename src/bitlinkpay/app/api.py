@@ -2,7 +2,6 @@
 
 import os
 from asyncio import Event, TaskGroup
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -23,6 +22,7 @@ from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.merchants.authority import Authority
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.payouts.service import Payouts
 from bitlinkpay.settings import Settings
 from bitlinkpay.web.api.app import ApiApp
@@ -42,14 +42,13 @@ from bitlinkpay.workers.loop import forever
 _NICENESS: Final = 5  # on a full machine money that came goes before orders that come: the worker runs first
 
 
-async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
+async def run_api(settings: Settings, notifier: Notifier) -> None:
     """Answer the merchant API and the hosted pages until SIGTERM or SIGINT.
 
     Raises:
         Unavailable: the database does not answer, or a port is taken.
         MissingRows: the registry lacks what the deployment has to finish.
     """
-    os.nice(_NICENESS)
     await _enroll(settings)
     async with open_platform(settings) as platform, AsyncExitStack() as stack:
         await check_unfinished(platform.database, platform.registry)
@@ -76,8 +75,9 @@ async def run_api(settings: Settings, on_ready: Callable[[], None]) -> None:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
         settle_memory()
-        on_ready()
-        await until_told()
+        notifier.announce()
+        os.nice(_NICENESS)  # not before: a start that yields to everybody may take minutes on a full machine
+        await until_told(notifier)
         for task in running:
             task.cancel()
 

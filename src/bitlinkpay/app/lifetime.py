@@ -4,14 +4,16 @@ import gc
 import signal
 from asyncio import Event, get_running_loop
 
+from bitlinkpay.notifier import Notifier
 
-async def until_told() -> None:
-    """Return at the first SIGTERM or SIGINT."""
+
+async def until_told(notifier: Notifier) -> None:
+    """Return at the first SIGTERM or SIGINT; until then whoever minds is told that this loop runs."""
     told = Event()
     loop = get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    await told.wait()
+    await notifier.beat_until(told)
 
 
 def settle_memory() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from asyncio import Event, TaskGroup, gather
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -26,6 +26,7 @@ from bitlinkpay.core.sealing import Sealer
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.assets.service import AssetGuard
 from bitlinkpay.merchants import service as merchants
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.payins import events as payin_events
 from bitlinkpay.payins.clearing import Clearing
 from bitlinkpay.payins.reconciling import Reconciling
@@ -67,7 +68,7 @@ _TREASURY_PAUSE: Final = timedelta(seconds=10)
 _DELIVERIES: Final = dict.fromkeys((*payin_events.EVENT_KINDS, *payout_events.EVENT_KINDS), delivery_of)
 
 
-async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
+async def run_worker(settings: Settings, notifier: Notifier) -> None:
     """Run every loop of a deployment until SIGTERM or SIGINT.
 
     Raises:
@@ -85,8 +86,8 @@ async def run_worker(settings: Settings, on_ready: Callable[[], None]) -> None:
             async with TaskGroup() as group:
                 tasks = [group.create_task(loop) for loop in _loops(platform, chains, sender, sealer)]
                 settle_memory()
-                on_ready()
-                await until_told()
+                notifier.announce()
+                await until_told(notifier)
                 for task in tasks:
                     task.cancel()
         finally:

@@ -8,7 +8,7 @@ import uvloop
 
 from bitlinkpay.app.api import run_api
 from bitlinkpay.cli.console import add_data_dir, find_deployment, start_log
-from bitlinkpay.supervisor import READY_LINE
+from bitlinkpay.notifier import Notifier
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
@@ -17,5 +17,5 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     settings = find_deployment(parser.parse_args(words).data_dir)
     start_log(settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_api(settings, lambda: print(READY_LINE, flush=True)))
+        runner.run(run_api(settings, Notifier.take()))
     return 0

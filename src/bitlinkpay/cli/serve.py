@@ -10,8 +10,9 @@ from msgspec import structs
 
 from bitlinkpay.cli.console import find_data_dir, start_log, whole
 from bitlinkpay.core.mode import Mode
+from bitlinkpay.notifier import READY_LINE, Notifier
 from bitlinkpay.settings import Address, Settings, load_settings
-from bitlinkpay.supervisor import READY_LINE, Supervisor
+from bitlinkpay.supervisor.deployment import Supervisor
 
 _PORT: Final = whole(0, 65535)
 
@@ -32,7 +33,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         web=_listen(settings.web, given.host, given.web_port),
     )
     start_log(settings.log_level)
-    return Supervisor(settings).run(lambda: _announce(settings))
+    return Supervisor(settings, Notifier.take()).run(lambda: _announce(settings))
 
 
 def _listen(address: Address, host: str | None, port: int | None) -> Address:

@@ -12,12 +12,12 @@ from bitlinkpay.cli.console import add_data_dir, add_json, find_deployment, show
 from bitlinkpay.cli.signer_views import check_policy, show_audit, show_policy, show_status, verify_audit
 from bitlinkpay.connection import connect
 from bitlinkpay.core.clock import SystemClock
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer import hardening, server, service
 from bitlinkpay.signer.policy.file import POLICY_FILE
 from bitlinkpay.signer.policy.template import write_template
 from bitlinkpay.signer.sealing import PASSPHRASE_VARIABLE, Unlock, choose_unlock, create_key_file, from_key_file
-from bitlinkpay.supervisor import READY_LINE
 from bitlinkpay.wallets.service import highest_indexes
 
 _MOST_RECORDS: Final = 1_000_000
@@ -56,7 +56,7 @@ def _act(settings: Settings, given: argparse.Namespace) -> int:
     match given.action:
         case "serve":
             hardening.harden()
-            server.run(folder, _unlock(settings, given), ready=lambda: print(READY_LINE, flush=True))
+            server.run(folder, _unlock(settings, given), Notifier.take())
         case "ensure" if (folder / service.SEED_FILE).exists():
             write_template(folder, settings.mode, settings.registry_paths)
         case "init" | "ensure":

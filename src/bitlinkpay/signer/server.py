@@ -1,7 +1,7 @@
 """The signer's own process: opens seed, policy and audit, answers on a Unix socket (0600 in a 0700 folder).
 
-Run as `python -m bitlinkpay.signer.server --dir DIR [--key-file FILE]`; prints `ready` when it listens; ends on
-SIGTERM or SIGINT. The passphrase comes from BITLINKPAY_SIGNER_PASSPHRASE.
+Run as `python -m bitlinkpay.signer.server --dir DIR [--key-file FILE]`; prints `ready` when it listens, or
+tells whoever started it; ends on SIGTERM or SIGINT. The passphrase comes from BITLINKPAY_SIGNER_PASSPHRASE.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bitlinkpay.core.errors import Problem
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.signer import hardening, selftest
 from bitlinkpay.signer.clock import GuardedClock
 from bitlinkpay.signer.desk import Desk
@@ -145,7 +146,7 @@ async def serve(folder: Path, signer: Signer, *, ready: Callable[[], None], stop
         (folder / SOCKET).unlink(missing_ok=True)
 
 
-def run(folder: Path, unlock: Unlock, *, ready: Callable[[], None]) -> None:
+def run(folder: Path, unlock: Unlock, notifier: Notifier) -> None:
     """Test the libraries, open the folder and serve until SIGTERM or SIGINT.
 
     Raises:
@@ -158,7 +159,7 @@ def run(folder: Path, unlock: Unlock, *, ready: Callable[[], None]) -> None:
         signer = Signer.open(folder, unlock)
         if notice := signer.notice():
             sys.stderr.write(f"signer: cold list: {notice}\n")
-        asyncio.run(_serve_until_signal(folder, signer, ready))
+        asyncio.run(_serve_until_signal(folder, signer, notifier))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -172,19 +173,21 @@ def main(arguments: Sequence[str]) -> int:
     if options.die_with_parent:
         hardening.die_with_parent()
     try:
-        run(options.dir, choose_unlock(os.environ, options.key_file), ready=_say_ready)
+        run(options.dir, choose_unlock(os.environ, options.key_file), Notifier.take())
     except Problem as problem:
         sys.stderr.write(f"signer: {problem.message}\n")
         return 1
     return 0
 
 
-async def _serve_until_signal(folder: Path, signer: Signer, ready: Callable[[], None]) -> None:
+async def _serve_until_signal(folder: Path, signer: Signer, notifier: Notifier) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(folder, signer, ready=ready, stop=stop)
+    beating = asyncio.create_task(notifier.beat_until(stop))  # in this loop: it falls silent with the desk
+    await serve(folder, signer, ready=notifier.announce, stop=stop)
+    await beating
 
 
 async def _converse(signer: Signer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,11 +224,6 @@ def _is_trusted(writer: asyncio.StreamWriter) -> bool:
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
     _, uid, _ = _PEER_CREDENTIALS.unpack(raw)
     return uid in (0, os.getuid())
-
-
-def _say_ready() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

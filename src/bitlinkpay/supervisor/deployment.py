@@ -1,48 +1,36 @@
 """Runs a whole deployment: PostgreSQL as a direct child, then signer, worker and API as processes of their own.
 
 Kept light (it imports neither the web nor the database driver): whatever it needs done once, it runs as a command.
-A child that dies is started again; a supervisor that dies takes its children along (the kernel sees to it).
+A child that dies or hangs is started again; a supervisor that dies takes its children along (the kernel sees to it).
 """
 
-import ctypes
 import logging
 import os
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import IO, Final
+from typing import Final
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.embedded import EmbeddedPostgres
+from bitlinkpay.notifier import Notifier
 from bitlinkpay.settings import Address, Settings, write_running
+from bitlinkpay.supervisor.child import PASSPHRASE_VARIABLE, Child, Patience, environment
 
 log = logging.getLogger(__name__)
 
-READY_LINE: Final = "ready"
-_READY_S: Final = 60
+_LOOK_S: Final = 0.2
+_AWAY_S: Final = 5
+"""Who has not looked for this long was stopped itself, or busy with PostgreSQL: nobody is blamed for that time."""
+
+_LONG_LIFE_S: Final = 60
 _STOP_S: Final = 10
 _SLOWEST_RESTART_S: Final = 15
 _PORT_S: Final = 2  # APIs whose supervisor was killed let go of their ports within moments
-_PR_SET_PDEATHSIG: Final = 1
-PASSPHRASE_VARIABLE: Final = "BITLINKPAY_SIGNER_PASSPHRASE"  # noqa: S105 - its name; see `signer.sealing`
-
-
-@dataclass(slots=True)
-class Child:
-    """One supervised process. `is_trusted` children alone see the signer's passphrase."""
-
-    name: str
-    command: Sequence[str]
-    is_trusted: bool = False
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0
-    failures: int = field(default=0)
 
 
 class _AskedToStop(BaseException):
@@ -52,8 +40,18 @@ class _AskedToStop(BaseException):
 class Supervisor:
     """All processes of one all-in-one deployment."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, notifier: Notifier | None = None, patience: Patience | None = None) -> None:
+        """Plan; nothing is started before `run`.
+
+        Args:
+            settings: the deployment.
+            notifier: the line to whoever started this process.
+            patience: how long children may be silent.
+        """
         self._settings = settings
+        self._notifier = notifier or Notifier()
+        self._patience = patience or Patience()
+        self._looked_at = time.monotonic()
         self._postgres = None if settings.database.dsn else EmbeddedPostgres(settings.data_dir / "postgres")
         self._postgres_at: float = 0
         self._postgres_failures = 0
@@ -73,8 +71,10 @@ class Supervisor:
             self._start()
             self._is_starting = False
             on_ready()
+            self._notifier.ready()
             while not self._is_stopping:
-                time.sleep(0.2)
+                self._notifier.beat()
+                time.sleep(_LOOK_S)
                 self._mend()
         except _AskedToStop:
             log.info("asked to stop before everything was up")
@@ -98,26 +98,44 @@ class Supervisor:
         for address in (self._settings.wm, self._settings.web):
             _must_be_free(address)
         for child in self._children:
-            self._launch(child)
-        for child in self._children:
-            _await_ready(child)
+            child.launch(self._patience)
+        self._await_ready()
 
-    def _launch(self, child: Child) -> None:
-        child.started_at = time.monotonic()
-        child.process = subprocess.Popen(  # noqa: S603 - our own program
-            child.command,
-            env=_environment(is_trusted=child.is_trusted),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
-        )
+    def _await_ready(self) -> None:
+        while waiting := [child for child in self._children if not child.is_ready]:
+            time.sleep(_LOOK_S / 10)
+            now = self._listen()
+            for child in waiting:
+                if not child.is_ready and (child.has_ended() or child.is_hung(now, self._patience)):
+                    raise Unavailable(f"{child.name} did not become ready, see its messages above")
+
+    def _listen(self) -> float:
+        """Take in what the children have said, and return the time. What waits is read before anybody is judged."""
+        now = time.monotonic()
+        was_away, self._looked_at = now - self._looked_at > _AWAY_S, now
+        for child in self._children:
+            child.hear(now)
+            if was_away:
+                child.forgive(now)
+        return now
 
     def _mend(self) -> None:
         if self._postgres and not self._postgres.is_running() and time.monotonic() >= self._postgres_at:
             self._revive(self._postgres)
+        now = self._listen()
         for child in self._children:
-            if child.process and child.process.poll() is not None:
+            if child.has_ended():
                 self._restart(child)
+            elif child.is_hung(now, self._patience):
+                self._end(child, now)
+
+    def _end(self, child: Child, now: float) -> None:
+        silence_s = now - child.heard_at
+        if child.is_ready:
+            log.critical("%s gave no sign of life for %.0f s: killed, and started again", child.name, silence_s)
+        else:
+            log.critical("%s did not become ready in %.0f s: killed, and started again", child.name, silence_s)
+        child.kill(now)
 
     def _revive(self, postgres: EmbeddedPostgres) -> None:
         """Start PostgreSQL again; what keeps it down, such as a full disk, may pass: it is tried until it is up.
@@ -140,11 +158,11 @@ class Supervisor:
         lived = time.monotonic() - child.started_at
         if lived < min(2 ** min(child.failures, 8) / 10, _SLOWEST_RESTART_S):
             return
-        child.failures = 0 if lived > _READY_S else child.failures + 1
+        child.failures = 0 if lived > _LONG_LIFE_S else child.failures + 1
         code = child.process.returncode if child.process else None
         log.error("%s ended (%s); starting it again", child.name, code)
         try:
-            self._launch(child)
+            child.launch(self._patience)
         except OSError as error:  # no memory, or no process to be had: the next try may have more luck
             log.critical("%s can't be started: %s", child.name, error)
 
@@ -175,18 +193,13 @@ def _signer(settings: Settings) -> list[str]:
     return words if PASSPHRASE_VARIABLE in os.environ else [*words, "--key-file", str(settings.signer_key_file)]
 
 
-def _environment(*, is_trusted: bool) -> Mapping[str, str]:
-    hidden = () if is_trusted else (PASSPHRASE_VARIABLE,)
-    return {name: value for name, value in os.environ.items() if name not in hidden}
-
-
 def _run_all(commands: Sequence[Sequence[str]]) -> None:
     """Run one-off commands side by side; what they print goes to stderr."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for command in commands:
-            environment = _environment(is_trusted=True)
-            started.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=2))  # noqa: S603
+            known = environment(is_trusted=True)
+            started.append(subprocess.Popen(command, env=known, stdin=subprocess.DEVNULL, stdout=2))  # noqa: S603
         for command, process in zip(commands, started, strict=True):
             if process.wait():
                 raise Unavailable(f"`bitlinkpay {' '.join(command[3:-2])}` failed, see above")
@@ -213,28 +226,6 @@ def _must_be_free(address: Address) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _await_ready(child: Child) -> None:
-    assert child.process is not None
-    assert child.process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.process.stdout, selectors.EVENT_READ)
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline:
-            if selector.select(timeout=0.2) and _reads_ready(child.process.stdout):
-                return
-            if child.process.poll() is not None:
-                break
-    raise Unavailable(f"{child.name} did not become ready, see its messages above")
-
-
-def _reads_ready(stream: IO[bytes]) -> bool:
-    return stream.readline().decode().strip() == READY_LINE
 
 
 def _reap(process: subprocess.Popen[bytes], deadline: float) -> None:
