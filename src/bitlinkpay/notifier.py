@@ -1,6 +1,6 @@
 """Tells whoever started this process that it is up and that it still runs, in the words of sd_notify(3).
 
-systemd names a socket; our own supervisor hands one end of a pair down (docs/decisions/0031). In a terminal nobody
+systemd names a socket; our own supervisor hands one end of a pair down (docs/decisions/0032). In a terminal nobody
 listens, and nothing is said but `ready`.
 """
 
