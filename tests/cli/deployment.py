@@ -84,6 +84,12 @@ class Deployment:
         assert said.err.count("\n") == 1, said.err
         return said.err.removeprefix("bitlinkpay: ").strip()
 
+    def partly(self, *words: str) -> tuple[object, str]:
+        """Run a command that must do a part only: all results on stdout, one line on stderr, exit code 3."""
+        said = self.say(*words, "--json")
+        assert (said.code, said.err.count("\n")) == (3, 1), said
+        return json.loads(said.out), said.err.removeprefix("bitlinkpay: ").strip()
+
     def merchant(self, name: str = "Corner Shop", *words: str) -> dict:
         return self.json("merchant", "create", name, "--out", str(self.folder / name), *words)
 

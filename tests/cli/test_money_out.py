@@ -226,7 +226,8 @@ def test_PAY_42_a_file_of_payouts_is_answered_line_by_line(shop: Deployment) -> 
     file.write_text(
         f"source_id;asset;address;amount\na;{ASSET};{TARGET};0.5\nb;{ASSET};{TARGET};0,5\nc;{ASSET};{TARGET};2\n"
     )
-    rows = shop.json("payout", "batch", "Corner Shop", str(file), "--out", str(out))
+    rows, told = shop.partly("payout", "batch", "Corner Shop", str(file), "--out", str(out))
+    assert told == "1 of 3 lines have no payout: their results say why"
     assert [(row["line"], row["result"], row["state"]) for row in rows] == [
         (2, "accepted", "approved"),
         (3, "refused", ""),
@@ -234,8 +235,11 @@ def test_PAY_42_a_file_of_payouts_is_answered_line_by_line(shop: Deployment) -> 
     ]
     assert "decimal point" in rows[1]["message"]
     assert out.read_text().splitlines()[0] == "line,source_id,result,id,state,code,message"
-    again = shop.json("payout", "batch", "Corner Shop", str(file))
+    assert len(out.read_text().splitlines()) == 4, "what was refused is written too"
+    again, _ = shop.partly("payout", "batch", "Corner Shop", str(file))
     assert [row["result"] for row in again] == ["repeated", "refused", "repeated"]
+    file.write_text(f"source_id;asset;address;amount\na;{ASSET};{TARGET};0.5\nc;{ASSET};{TARGET};2\n")
+    assert [row["result"] for row in shop.json("payout", "batch", "Corner Shop", str(file))] == ["repeated"] * 2
     assert "another person" in shop.refusal("payout", "approve", rows[2]["id"])
     assert "can't be read" in shop.refusal("payout", "batch", "Corner Shop", str(shop.folder / "none.csv"))
     file.write_bytes(b"")

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import getpass
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.paying import payouts_of
@@ -19,7 +21,7 @@ from bitlinkpay.core.money import format_units
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.payouts import store
 from bitlinkpay.payouts.batch_file import parse_batch
-from bitlinkpay.payouts.batches import Batches, result_file, result_rows
+from bitlinkpay.payouts.batches import Batches, LineResult, result_file, result_rows
 from bitlinkpay.payouts.model import Payout, PayoutNotFound
 from bitlinkpay.payouts.pages import store as pages
 from bitlinkpay.payouts.service import waits
@@ -28,10 +30,14 @@ from bitlinkpay.sending.stops.store import Scope, Stop
 from bitlinkpay.settings import Settings
 
 _LIMIT = 1000
+_EXIT_PARTLY: Final = 3
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
-    """List, show, approve, hold or reject payouts; set terms; stop and start them."""
+    """List, show, approve, hold or reject payouts; set terms; stop and start them.
+
+    Exit code 3 after a batch some of whose lines have no payout: 1 stays for one that asked for none at all.
+    """
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="what waits for a review, or everything of a merchant")
     listing.add_argument("--merchant", default=None, help="broker id, merchant id or name")
@@ -45,7 +51,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         one.add_argument("id", help="out_…, as `payout list` shows it")
         if name in {"hold", "reject"}:
             one.add_argument("--reason", required=True, help="what the merchant is told")
-    batch = actions.add_parser("batch", help="ask for every payout of a CSV file; a result per line")
+    batch = actions.add_parser("batch", help="ask for every payout of a CSV file; exit code 3 if a line has none")
     batch.add_argument("merchant", help="broker id, merchant id or name")
     batch.add_argument(
         "file", type=Path, help="CSV with the columns source_id, asset, address, amount and, if wanted, tag"
@@ -61,25 +67,31 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     actions.add_parser("stops", help="which kill switches are thrown")
     add_usual(actions)
     given = parser.parse_args(words)
-    show(asyncio.run(_run(find_deployment(given.data_dir), given)), as_json=given.json)
-    return 0
+    shown, code = asyncio.run(_run(find_deployment(given.data_dir), given))
+    show(shown, as_json=given.json)
+    return code
 
 
-async def _run(settings: Settings, given: argparse.Namespace) -> object:
+async def _run(settings: Settings, given: argparse.Namespace) -> tuple[object, int]:
     async with open_platform(settings) as platform:
-        match given.action:
-            case "list":
-                return await _list(platform, given.merchant)
-            case "show":
-                return (await _rows(platform, [await _find(platform, given.id)]))[0]
-            case "approve" | "hold" | "reject":
-                return (await _rows(platform, [await _decide(platform, given)]))[0]
-            case "batch":
-                return await _batch(platform, given)
-            case "terms":
-                return await payout_terms.set_or_show(platform, given)
-            case _:
-                return await _switch(platform, given)
+        if given.action == "batch":
+            results = await _batch(platform, given)
+            return result_rows(results), _tell_left(results)
+        return await _act(platform, given), 0
+
+
+async def _act(platform: Platform, given: argparse.Namespace) -> object:
+    match given.action:
+        case "list":
+            return await _list(platform, given.merchant)
+        case "show":
+            return (await _rows(platform, [await _find(platform, given.id)]))[0]
+        case "approve" | "hold" | "reject":
+            return (await _rows(platform, [await _decide(platform, given)]))[0]
+        case "terms":
+            return await payout_terms.set_or_show(platform, given)
+        case _:
+            return await _switch(platform, given)
 
 
 async def _list(platform: Platform, merchant: str | None) -> list[dict[str, object]]:
@@ -119,7 +131,7 @@ async def _decide(platform: Platform, given: argparse.Namespace) -> Payout:
         await asyncio.gather(*(chain.aclose() for chain in chains.values()))
 
 
-async def _batch(platform: Platform, given: argparse.Namespace) -> list[dict[str, object]]:
+async def _batch(platform: Platform, given: argparse.Namespace) -> Sequence[LineResult]:
     lines = parse_batch(_content(given.file))
     _check_out(given.out)
     async with platform.database.reader() as tx:
@@ -132,7 +144,17 @@ async def _batch(platform: Platform, given: argparse.Namespace) -> list[dict[str
         await asyncio.gather(*(chain.aclose() for chain in chains.values()))
     if given.out:
         given.out.write_bytes(result_file(results))
-    return result_rows(results)
+    return results
+
+
+def _tell_left(results: Sequence[LineResult]) -> int:
+    """Say on stderr how many lines have no payout that we know of; return the exit code."""
+    left = sum(result.payout is None for result in results)
+    if not left:
+        return 0
+    told = f"{left} of {len(results)} lines have no payout: their results say why"
+    print(f"bitlinkpay: {told}", file=sys.stderr)
+    return _EXIT_PARTLY
 
 
 def _content(file: Path) -> bytes:
