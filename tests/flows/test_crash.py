@@ -16,10 +16,11 @@ from bitlinkpay.chains.base import (
     Transfer,
     WrongChain,
 )
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database, Tx
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import arrivals
-from bitlinkpay.payins.clearing import NOT_COVERED
+from bitlinkpay.payins.clearing import DOUBT, NOT_COVERED
 from bitlinkpay.payins.model import Payin
 from bitlinkpay.sandbox.model import Fork
 from bitlinkpay.workers.watcher import Watcher
@@ -51,7 +52,7 @@ async def goes_on(watcher: Watcher) -> bool:
     """Do one step; a process that only lost its connection logs it and tries again."""
     try:
         return await watcher.step()
-    except ConnectionResetError:
+    except Unavailable:
         return True
 
 
@@ -194,12 +195,36 @@ async def test_a_balance_that_does_not_cover_a_deposit_holds_it(world: World, as
     await free_lease(world)
     chain.missing_units = 1
     txid = await world.pay_and_finalize(order)
+    assert (await world.deposit(order, txid)).state == "final", "looked at once it may be the endpoint"
+    world.clock.advance(DOUBT)
+    await world.settle()
     assert (await world.state(order), await world.labels(order)) == ("created", {"quarantined"})
     deposit = await world.deposit(order, txid)
     assert deposit.state == "quarantined"
     assert (await world.balance(asset_id)).quarantined_units == order.units
     cause = "select cause from deposit_events where deposit_id = $1 and event = 'held'"
     assert await world.rows(cause, deposit.deposit_id) == [(NOT_COVERED,)]
+
+
+async def test_a_balance_that_an_endpoint_told_too_low_for_a_moment_holds_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+):
+    """One answer of an endpoint that lagged, or had no state, made money wait for a person."""
+    order = await world.open_order("btc-bitcoin", "0.5")
+    network = world.network("btc-bitcoin")
+    world.chains[network.id] = chain = AnsweringChain(world.chain(network.id))
+    world.watchers[network.id] = world.build_watcher(chain)
+    await free_lease(world)
+    chain.missing_units = 1
+    txid = await world.pay_and_finalize(order)
+    for _ in range(3):
+        world.clock.advance(DOUBT / 4)
+        await world.settle()
+    chain.missing_units = 0
+    await world.settle()
+    assert ((await world.deposit(order, txid)).state, await world.state(order)) == ("credited", "paid")
+    told = [r.levelname for r in caplog.records if r.name.endswith("clearing")]
+    assert told == ["WARNING"], "once, and nobody is woken"
 
 
 async def record(world: World, arrived: Sequence[tuple[Block, Transfer]]) -> list[Deposit]:

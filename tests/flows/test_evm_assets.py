@@ -11,7 +11,7 @@ from tests.nodes.anvil import Anvil, Contract
 from tests.nodes.proxy import Proxy, RpcError
 
 from bitlinkpay.deposits.assets.model import NotAcceptable, ReviewState
-from bitlinkpay.payins.clearing import NOT_COVERED
+from bitlinkpay.payins.clearing import DOUBT, NOT_COVERED
 from bitlinkpay.payins.model import AssetHeld
 
 PLAIN = ("string", "string", "uint8")
@@ -160,6 +160,8 @@ async def test_EVM_04_an_event_of_a_transfer_that_moved_nothing_is_held(node, on
         await token.send("setLies(bool)", True)
         await token.send("refuse(address,uint256)", order.address, order.units)
         await world.finish()
+        world.clock.advance(DOUBT)
+        await world.settle()
         assert await world.states(order) == [("quarantined", "")]
         assert not await world.is_paid(order)
         ((cause,),) = await world.rows("select cause from deposit_events where event = 'held'")
@@ -173,6 +175,8 @@ async def test_EVM_06_a_silent_fee_is_held(node, on):
         order = await world.open_order(USDT)
         await skim.send(TRANSFER, order.address, order.units)
         await world.finish()
+        world.clock.advance(DOUBT)
+        await world.settle()
         assert await world.states(order) == [("quarantined", "")]
         assert (await world.balance(USDT)).available_units == 0
 
@@ -204,6 +208,8 @@ async def test_EVM_07_a_rebase_pays_nobody_and_holds_what_comes_after_it(node, o
         await token.send("rebase(uint256)", 50)
         await token.send(TRANSFER, first.address, first.units)
         await world.finish()
+        world.clock.advance(DOUBT)
+        await world.settle()
         assert await world.states(first) == [("credited", ""), ("quarantined", "double")]
         assert (await world.balance(USDT)).available_units == first.units - first.units * 3 // 1000
 

@@ -28,6 +28,7 @@ from bitlinkpay.chains.simulated_format import FEES, read_txid
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.chains.simulated_sender import SimulatedSender
 from bitlinkpay.core.assets import Asset, Family
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database
 from bitlinkpay.payouts.model import Payout
 from bitlinkpay.sandbox.mempool.store import fail_waiting
@@ -135,7 +136,7 @@ async def work(lane: LaneWorker[SimulatedPlan]) -> None:
             try:
                 if not await lane.step():
                     return
-            except ConnectionResetError:
+            except Unavailable:
                 continue
     except Crash:
         return

@@ -14,6 +14,7 @@ from bitlinkpay.chains.outgoing import Intent, Signed
 from bitlinkpay.chains.simulated_format import FEES
 from bitlinkpay.chains.simulated_plan import SimulatedPlan
 from bitlinkpay.core.assets import Family
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.signer.keyring import KeyRing
@@ -82,7 +83,7 @@ async def again(step: object) -> None:
         try:
             if not await step():  # type: ignore[operator]
                 return
-        except ConnectionResetError:
+        except Unavailable:
             continue
 
 

@@ -12,6 +12,7 @@ from bitlinkpay.chains.codec.tron import to_bytes
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.deposits.model import Deposit
 from bitlinkpay.payins import arrivals
+from bitlinkpay.payins.clearing import DOUBT
 
 EVE = Payer.named("eve")
 
@@ -92,6 +93,8 @@ async def test_TRX_05_a_payment_that_all_nodes_invent_is_not_covered_and_not_cre
     for server in net.servers:
         server.edit = accepted
     await world.finish()
+    world.clock.advance(DOUBT)
+    await world.settle()
     assert await world.states(order) == [("quarantined", "")]
     assert await world.state(order) != "paid"
     assert (await world.balance(TRX)).available_units < genuine.units, "only the genuine one, less the fee"
@@ -107,6 +110,8 @@ async def test_TRX_11_a_deposit_under_foreign_keys_is_quarantined(world, net) ->
     world.pay(order)
     world.pay(genuine)
     await world.finish()
+    world.clock.advance(DOUBT)
+    await world.settle()
     assert await world.states(order) == [("quarantined", "")]
     assert await world.is_paid(genuine)
 

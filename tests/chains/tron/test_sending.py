@@ -195,6 +195,42 @@ async def test_PAY_21_the_limit_leaves_room_for_a_busy_contract(ours, usdt_row) 
     assert busy.fee_limit >= plain.fee_limit + 2 * 50_000 * 100
 
 
+@pytest.mark.parametrize("is_native", [True, False])
+async def test_a_payout_still_goes_when_those_before_it_used_up_the_free_bandwidth(ours, usdt_row, is_native) -> None:
+    """Its price was the most that it could cost at that moment: nothing went until the next day's allowance."""
+    ours.net.pay(BOB.address, 1)
+    await ours.net.finalize()
+    asset = coin() if is_native else usdt_row
+    quoted = await ours.sender.quote(ours.intent(asset, 7))
+    for _ in range(2):
+        await ours.carry(ours.intent(asset, 5))
+    outcome = await ours.carry(ours.intent(asset, 7, fee_max_units=quoted.units_max))
+    assert outcome.delivered == (True,)
+    assert outcome.fee_units <= quoted.units_max
+    assert quoted.units == 0 < outcome.fee_units or not is_native
+
+
+async def test_a_payout_whose_code_takes_a_little_more_than_quoted_gives_up_its_margin_first(ours, usdt_row) -> None:
+    factor = 100
+
+    def busier(path: str, _body: object, answer: object) -> object:
+        if path.endswith("triggerconstantcontract"):
+            answer["energy_used"] = answer["energy_used"] * factor // 100
+        return answer
+
+    quoted = await ours.sender.quote(ours.intent(usdt_row, 7))
+    intent = ours.intent(usdt_row, 7, fee_max_units=quoted.units_max)
+    usual = await ours.plan(intent)
+    for server in ours.net.servers:
+        server.edit = busier
+    factor = 105
+    plan = await ours.plan(intent)
+    assert usual.fee_limit < plan.fee_limit <= quoted.units_max - plan.burnt_units
+    factor = 200
+    with pytest.raises(FeeTooHigh, match="sun"):
+        await ours.plan(intent)
+
+
 async def test_NODE_10_a_price_a_thousand_times_too_high_is_not_paid(ours, usdt_row) -> None:
     def dear(path: str, _body: object, answer: object) -> object:
         if path.endswith("getchainparameters"):

@@ -16,6 +16,8 @@ _NO_SIGNATURE = bytes(64)
 _ADDRESSES_MAX = 128  # of one getRecentPrioritizationFees
 _SLOT_BITS: Final = 10
 _LIMIT_STEP: Final = 1 << _SLOT_BITS
+LIMIT_ROOM: Final = 2 * _LIMIT_STEP
+"""How much more compute units than in a quote a plan may ask for: the mark of its slot, and one step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from bitlinkpay.core.assets import Asset, Network
 SIGNATURE_FEE: Final = 5_000  # lamports a signature (solana.com/docs/core/fees)
 COMPUTE_MAX: Final = 1_400_000  # compute units of one transaction (agave, `MAX_COMPUTE_UNIT_LIMIT`)
 PAYING: Final = frozenset({Purpose.PAYOUT, Purpose.COLD, Purpose.GAS})
-_MICRO = 1_000_000
+MICRO = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _calls(
 
 def network_fee(plan: SolanaPlan, signatures: int) -> int:
     """Return the lamports that the network keeps: so much a signature, and the offer for the limit, rounded up."""
-    return SIGNATURE_FEE * signatures - (-plan.compute_units * plan.price_micro // _MICRO)
+    return SIGNATURE_FEE * signatures - (-plan.compute_units * plan.price_micro // MICRO)
 
 
 def fee_units(intent: Intent, plan: SolanaPlan) -> int:

@@ -33,10 +33,10 @@ from bitlinkpay.chains.rpc import Call
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.solana.death import VALID_BLOCKS, is_absent
 from bitlinkpay.chains.solana.funds import Funds, read_funds
-from bitlinkpay.chains.solana.market import compute_limit, compute_price, simulate
+from bitlinkpay.chains.solana.market import LIMIT_ROOM, compute_limit, compute_price, simulate
 from bitlinkpay.chains.solana.message import TRANSACTION_BYTES_MAX
 from bitlinkpay.chains.solana.node import SolanaNode
-from bitlinkpay.chains.solana.plan import COMPUTE_MAX, PAYING, SolanaPlan, build, fee_units, misfits
+from bitlinkpay.chains.solana.plan import COMPUTE_MAX, MICRO, PAYING, SolanaPlan, build, fee_units, misfits
 from bitlinkpay.chains.solana.programs import TOKEN, program_of
 from bitlinkpay.chains.solana.recipients import read_recipients
 from bitlinkpay.chains.solana.settlement import read_settlement
@@ -44,6 +44,7 @@ from bitlinkpay.chains.solana.tracking import find_final, find_status
 from bitlinkpay.core.assets import Asset
 
 _PRICE_MIN: Final = 1_000
+_ROOM: Final = 2  # how far the price of a place before others may rise until a quoted payment is sent
 _TRANSFERS_MAX: Final = 20
 _SWEEPS_MAX: Final = {True: 8, False: 6}  # native coin, tokens: every source signs
 
@@ -83,11 +84,15 @@ class SolanaSender:
     async def quote(self, intent: Intent) -> FeeQuote:
         """Say what the intent would cost now, carried out by endpoints without consequences.
 
+        A payout that waits for others may find the price of a place before others higher.
+
         Raises:
             CannotPlan: a recipient is no wallet, money is lacking, or it would fail.
         """
-        fee = fee_units(intent, await self._draft(intent, 0))
-        return FeeQuote(units=fee, units_max=fee)
+        plan = dear = await self._draft(intent, 0)
+        if intent.purpose is Purpose.PAYOUT:
+            dear = replace(plan, compute_units=plan.compute_units + LIMIT_ROOM, price_micro=_ROOM * plan.price_micro)
+        return FeeQuote(units=fee_units(intent, plan), units_max=fee_units(intent, dear))
 
     async def plan(self, intent: Intent, slot: Slot, previous: SolanaPlan | None = None) -> SolanaPlan:
         """Fix everything but the signatures.
@@ -97,9 +102,7 @@ class SolanaSender:
         """
         if previous is not None:
             raise CannotPlan("a Solana transaction cannot be outbid: it lands or expires, and two would both pay")
-        plan = await self._draft(intent, slot.number)
-        if (fee := fee_units(intent, plan)) > intent.fee_max_units:
-            raise FeeTooHigh(f"Solana takes {fee} lamports, the intent allows {intent.fee_max_units}")
+        plan = _within(intent, await self._draft(intent, slot.number))
         found = misfits(intent, plan, self._chain.network, self._asset(intent))
         assert not found, f"a plan that does not fit its intent: {found}"
         return plan
@@ -214,6 +217,19 @@ class SolanaSender:
         """Return nothing, see `choose`."""
         del plan, signed
         return ()
+
+
+def _within(intent: Intent, plan: SolanaPlan) -> SolanaPlan:
+    """Return the plan with as much offered as the intent allows: less makes it wait, and nothing more.
+
+    Raises:
+        FeeTooHigh: even with the least offer it takes more.
+    """
+    least = fee_units(intent, replace(plan, price_micro=min(plan.price_micro, _PRICE_MIN)))
+    if least > intent.fee_max_units:
+        raise FeeTooHigh(f"Solana takes {least} lamports, the intent allows {intent.fee_max_units}")
+    spare = intent.fee_max_units - fee_units(intent, replace(plan, price_micro=0))
+    return replace(plan, price_micro=min(plan.price_micro, spare * MICRO // plan.compute_units))
 
 
 def _first_of_each(intent: Intent, lacking: frozenset[str]) -> tuple[bool, ...]:

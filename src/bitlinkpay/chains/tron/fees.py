@@ -66,6 +66,14 @@ class Cost:
         """Return the limit to set: the worth of all its energy, also of what is not burnt."""
         return self.energy_limit * prices.energy
 
+    def fee_limit_least(self, prices: Prices) -> int:
+        """Return the lowest limit that is still set where an intent allows no more: with a tenth more than it uses."""
+        return (self.energy + self.penalty) * 11 // 10 * prices.energy
+
+    def burnt_most(self, prices: Prices) -> int:
+        """Return the sun that it burns beside energy where its sender has nothing left that it may use for nothing."""
+        return self.burnt(prices, Resources())
+
     def burnt(self, prices: Prices, resources: Resources) -> int:
         """Return the sun that it burns beside energy, given what its sender may use for nothing.
 

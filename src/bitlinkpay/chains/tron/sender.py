@@ -78,6 +78,8 @@ class TronSender:
     async def quote(self, intent: Intent) -> FeeQuote:
         """Say what the intent would cost now, by a simulation of its call on the newest state.
 
+        A payout that waits for others may find the free bandwidth used up: the most that it costs is without it.
+
         Raises:
             CannotPlan, LacksGas: see `chains.outgoing`.
         """
@@ -85,7 +87,8 @@ class TronSender:
         burnt = cost.burnt(prices, resources)
         units = burnt + cost.burnt_for_energy(prices, resources)
         await self._check_funds(intent, fee_units=units, held=held)
-        return FeeQuote(units=units, units_max=burnt + cost.fee_limit(prices))
+        most = cost.burnt_most(prices) if intent.purpose is Purpose.PAYOUT else burnt
+        return FeeQuote(units=units, units_max=most + cost.fee_limit(prices))
 
     async def plan(self, intent: Intent, slot: Slot, previous: TronPlan | None = None) -> TronPlan:
         """Fix everything but the signature.
@@ -106,11 +109,9 @@ class TronSender:
             ref_id=bytes.fromhex(head.final.hash),
             timestamp_ms=now - now % _NUMBERS + slot.number % _NUMBERS,
             expiration_ms=now + LIFE_MS,
-            fee_limit=cost.fee_limit(prices),
+            fee_limit=_within(intent, burnt, most=cost.fee_limit(prices), least=cost.fee_limit_least(prices)),
             burnt_units=burnt,
         )
-        if plan.fee_max_units > intent.fee_max_units:
-            raise FeeTooHigh(f"it may cost {plan.fee_max_units} sun, the intent allows {intent.fee_max_units}")
         found = misfits(intent, plan, self._access.network, self._costing.asset(intent))
         assert not found, f"a plan of ours does not fit: {'; '.join(found)}"
         return plan
@@ -165,6 +166,18 @@ class TronSender:
     def produced(self, plan: TronPlan, signed: Signed) -> Sequence[Unspent]:  # noqa: ARG002
         """Return nothing: TRON has no outputs."""
         return ()
+
+
+def _within(intent: Intent, burnt: int, *, most: int, least: int) -> int:
+    """Return the limit for energy: `most`, or what the intent allows of it.
+
+    Raises:
+        FeeTooHigh: it allows less than `least`.
+    """
+    limit = min(most, intent.fee_max_units - burnt)
+    if limit < least:
+        raise FeeTooHigh(f"it may cost {burnt + least} sun, the intent allows {intent.fee_max_units}")
+    return limit
 
 
 def verdict_on(said: Verdict) -> Broadcast:
