@@ -1,6 +1,8 @@
 """Surplus goes to the pinned cold address, a low wallet raises an alarm, and a refill is an operator's act."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,14 +12,29 @@ from tests.flows.conftest import Start
 from tests.flows.paying import STRANGERS, Cashier
 from tests.support.clock import ManualClock
 
+from bitlinkpay.chains.outgoing import FeeQuote, Intent
 from bitlinkpay.core.assets import Family
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.treasury.levels import store as levels
 from bitlinkpay.treasury.model import Levels
+from bitlinkpay.treasury.parts import Pricing
+from bitlinkpay.treasury.surplus import Surplus
 
 USDT, NETWORK, ETH = "usdt-ethereum", "ethereum", "eth-ethereum"
 COLD = STRANGERS[Family.EVM]
 UNIT = 10**6
+
+
+@dataclass
+class Slow:
+    """A network's price that comes so late that something has happened meanwhile."""
+
+    sender: Pricing
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def quote(self, intent: Intent) -> FeeQuote:
+        await self.meanwhile()
+        return await self.sender.quote(intent)
 
 
 @pytest.fixture
@@ -68,6 +85,28 @@ async def test_without_a_pinned_address_nothing_goes_cold(collector: Collector) 
     await set_levels(collector, 50, 200, 400)
     assert await collector.cool(NETWORK, {}) == 0
     assert await collector.cool(NETWORK, {ETH: COLD}) == 0
+
+
+async def test_SWP_08_a_surplus_that_another_has_moved_meanwhile_is_not_moved_twice(collector: Collector) -> None:
+    async def another_moves_it() -> None:
+        assert await collector.cool(NETWORK, {USDT: COLD}) == 1
+        await collector.finish(NETWORK)
+
+    await set_levels(collector, 50, 200, 400)
+    parts = collector.parts(NETWORK)
+    slow: Pricing = Slow(parts.sender, another_moves_it)  # type: ignore[assignment] - surplus asks for a price only
+    assert await Surplus(replace(parts, sender=slow)).step({USDT: COLD}) == 0
+    await collector.finish(NETWORK)
+    assert await collector.moves() == [("alone", USDT, "done")]
+    assert await collector.in_hot(USDT) == 200 * UNIT
+
+
+async def test_SWP_08_levels_that_were_raised_meanwhile_are_kept(collector: Collector) -> None:
+    await set_levels(collector, 50, 200, 400)
+    parts = collector.parts(NETWORK)
+    slow: Pricing = Slow(parts.sender, lambda: set_levels(collector, 50, 200, 500))  # type: ignore[assignment]
+    assert await Surplus(replace(parts, sender=slow)).step({USDT: COLD}) == 0
+    assert await collector.moves() == []
 
 
 async def test_an_asset_on_hold_stays_where_it_is(collector: Collector) -> None:

@@ -23,6 +23,10 @@ from bitlinkpay.treasury.weighing import worth_of
 log = logging.getLogger(__name__)
 
 
+class _Overtaken(Exception):
+    """What was too much is not any more."""
+
+
 class Surplus:
     """The levels of one network's hot wallet. Many may run: a wallet has one move open at a time."""
 
@@ -64,7 +68,7 @@ class Surplus:
 
     async def _move(self, asset: Asset, units: int, target: str) -> int:
         """Open one move to cold storage where it pays; return how many were opened."""
-        parts, now = self._parts, self._parts.clock.now()
+        parts = self._parts
         intent = parts.intent(Purpose.COLD, parts.hot, Payment(parts.hot, asset.id, target, "", units))
         try:
             quote = await parts.sender.quote(intent)
@@ -74,7 +78,11 @@ class Surplus:
             return 0
         if not verdict.pays:
             return 0
-        move = Move(
+        return await self._open(self._cold(asset, units, target, verdict.fee_max_units))
+
+    def _cold(self, asset: Asset, units: int, target: str, fee_max_units: int) -> Move:
+        parts = self._parts
+        return Move(
             move_id=new_uuid7(),
             kind=MoveKind.COLD,
             method=Method.ALONE,
@@ -84,15 +92,35 @@ class Surplus:
             payer=parts.hot,
             target=target,
             units=units,
-            fee_max_units=verdict.fee_max_units,
+            fee_max_units=fee_max_units,
         )
 
+    async def _open(self, move: Move) -> int:
+        """Open a move if its money is still too much; say how many were opened.
+
+        Who asks the network for a price may be overtaken: another has opened the same move, and it has arrived. The
+        wallet is read once more behind the new move, which no other can be opened beside.
+        """
+        parts, now = self._parts, self._parts.clock.now()
+
         async def work(tx: Tx) -> int:
-            stored = await moves.insert(tx, [move], now)
-            await sending_service.queue(tx, [owner.money(move, now)] if stored else [], now)
-            return len(stored)
+            if not await moves.insert(tx, [move], now):
+                return 0
+            if await self._surplus(tx, parts.registry.assets[move.asset]) < move.units:
+                raise _Overtaken
+            await sending_service.queue(tx, [owner.money(move, now)], now)
+            return 1
 
         async def done(tx: Tx) -> int | None:
             return len(await moves.lock(tx, [move.move_id])) or None
 
-        return await parts.database.unit(work, resolve=done)
+        try:
+            return await parts.database.unit(work, resolve=done)
+        except _Overtaken:
+            return 0
+
+    async def _surplus(self, tx: Tx, asset: Asset) -> int:
+        levels = (await levels_store.list_levels(tx)).get(asset.id)
+        if levels is None:
+            return 0
+        return levels.surplus(await store.free_units(tx, self._parts.account, self._parts.hot.address, asset))
