@@ -1,7 +1,7 @@
 """The signer of a schedule: the shipped desk on files of its own, which dies at a file call and starts again from them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 from tests.crashes.faults import Crash, Fuse, Place
+from tests.flows.harness import REGISTRY
 from tests.flows.paying import SEED
 from tests.support.clock import ManualClock
 
+from bitlinkpay.chains.address import show_address
 from bitlinkpay.chains.outgoing import Intent, Signed, Wallet
 from bitlinkpay.core.mode import Mode
 from bitlinkpay.signer.audit.chain import encode, seal
@@ -22,6 +24,7 @@ from bitlinkpay.signer.clock import GuardedClock
 from bitlinkpay.signer.desk import Desk
 from bitlinkpay.signer.files import make_private_folder
 from bitlinkpay.signer.keys import derive_keyring
+from bitlinkpay.signer.policy.file import POLICY_FILE
 from bitlinkpay.signer.policy.template import write_template
 from bitlinkpay.signer.problems import SignerRefused, SignerUnreachable
 from bitlinkpay.signer.protocol import Sign
@@ -68,6 +71,7 @@ class Keeper:
 
     folder: Path
     wall: ManualClock
+    cold: Mapping[str, str]  # by asset, as its policy pins them
     is_away: bool = False
     refusal: str = ""
     starts: int = 0
@@ -76,6 +80,9 @@ class Keeper:
     def __post_init__(self) -> None:
         make_private_folder(self.folder)
         write_template(self.folder, Mode.SANDBOX)
+        pinned = [f'{asset} = "{_shown(asset, address)}"' for asset, address in self.cold.items()]
+        with (self.folder / POLICY_FILE).open("a") as policy:
+            policy.write("\n".join(["[cold]", "serial = 1", "[cold.addresses]", *pinned, ""]))
 
     def sign(self, ask: Sign, fuse: Fuse) -> Signed:
         if self.is_away:
@@ -113,6 +120,10 @@ class Keeper:
             self._room = Room.open(self.folder, RING, VAULT, clock)
             self.starts += 1
         return self._room
+
+
+def _shown(asset: str, address: str) -> str:
+    return show_address(REGISTRY.networks[REGISTRY.assets[asset].network], address)
 
 
 @dataclass

@@ -6,16 +6,29 @@ from random import Random
 
 from tests.crashes.faults import Fault
 from tests.crashes.flow import Act, Flow
+from tests.crashes.flows.batches import Batches
 from tests.crashes.flows.chains import Chains
+from tests.crashes.flows.cold import Cold
 from tests.crashes.flows.orders import Orders
 from tests.crashes.flows.payouts import Payouts
+from tests.crashes.flows.refunds import Refunds
 from tests.crashes.flows.settlements import Settlements
 from tests.crashes.flows.sweeps import Sweeps
 from tests.crashes.flows.workers import Workers
 from tests.crashes.stage import Stage
 
-FLOWS: Sequence[type[Flow]] = (Workers, Chains, Payouts, Orders, Sweeps, Settlements)
-"""What a schedule is made of; another flow is one more name here."""
+FLOWS: Sequence[type[Flow]] = (
+    Workers,
+    Chains,
+    Batches,
+    Payouts,
+    Orders,
+    Refunds,
+    Sweeps,
+    Cold,
+    Settlements,
+)
+"""What a schedule is made of, in the order in which it comes to its end; another flow is one more name here."""
 
 CASTS = (
     ("tron", "usdt-tron"),
@@ -26,20 +39,22 @@ CASTS = (
 )
 FIRST = (
     ("Payouts", "ask"),
-    ("Payouts", "ask"),
     ("Settlements", "run"),
     ("Settlements", "request"),
     ("Sweeps", "sweep"),
+    ("Refunds", "refund"),
+    ("Cold", "cool"),
+    ("Batches", "file"),
 )
 ACTS = (1, 5)
 STRIKES = (("settle", 60), ("pay", 90), ("pay", 90), ("pay", 60), ("watch", 45), ("tell", 30))
 """On whom the rest of a schedule strikes, and how far off at most."""
 FAULTS = {Fault.KILL: 7, Fault.CUT: 1, Fault.SLEEP: 2}
-SHORT = {"run": 60, "sweep": 40}
+SHORT = {"run": 60, "sweep": 40, "cool": 40}
 """How far off a strike may be on a worker whose step is shorter than a payer's; it falls asleep at a call, of which there
 are few, and those come early."""
 DROWSY = 12
-REQUESTS = ("ask", "repeat", "decide", "open", "rule", "request", "recall")
+REQUESTS = ("ask", "repeat", "decide", "open", "rule", "request", "recall", "refund", "confirm")
 FARTHEST = 90
 """Ticks after which a fuse blows at the latest; few processes run longer without rest."""
 

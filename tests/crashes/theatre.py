@@ -164,7 +164,7 @@ class Theatre:
         name = await _copy(self.server, self.template)
         database = await WarmDatabase.open(self.server.dsn(APP_ROLE, name))
         with tempfile.TemporaryDirectory(prefix="blp-", dir=roomy_memory() or "/tmp") as folder:
-            keeper = Keeper(Path(folder) / "signer", self.world.clock)
+            keeper = Keeper(Path(folder) / "signer", self.world.clock, {asset: _pinned(asset) for _, asset in CASTS})
             try:
                 yield database, keeper
             finally:
@@ -185,6 +185,10 @@ async def _let_home(cashier: Cashier) -> Person:
         await homes.bind(NewHome(world.merchant, network, BOUND, target, ""), person.shown())
     await cashier.pass_time(HOLD)
     return person
+
+
+def _pinned(asset: str) -> str:
+    return address_from(REGISTRY.networks[REGISTRY.assets[asset].network], sha256(b"cold").digest())
 
 
 async def _copy(server: TestServer, template: str) -> str:

@@ -62,17 +62,21 @@ class Orders:
         await self.stage.world.pay(act.dice().choice(known))
         return "paid"
 
-    async def earn(self, amount: str) -> None:
-        """Let an order be opened, paid and made final, and a worker see it: there is money at an address of its own."""
+    async def earn(self, amount: str, paid: str = "") -> Payin:
+        """Let an order be opened, paid and made final, and a worker see it: there is money at an address of its own.
+
+        `paid` is what comes of it, "" for all.
+        """
         stage = self.stage
         self.wanted.append(Wanted(f"order-{stage.seed}-{len(self.wanted)}", Decimal(amount)))
         await self._open(self.wanted[-1], FaultyDatabase(stage.world.database, Fuse()))
         order = self.wanted[-1].order
         assert order is not None
-        await stage.world.pay(order)
+        await stage.world.pay(order, paid)
         await stage.world.mine(stage.network, REGISTRY.networks[stage.network].sandbox_lag + 1)
         await stage.free_cursors()
         await stage.work(0, "watch", CALM)
+        return order
 
     async def cancel(self, act: Act) -> str:
         known = [wanted.order for wanted in self.wanted if wanted.order]

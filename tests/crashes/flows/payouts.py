@@ -40,6 +40,16 @@ class Wish:
     def is_answered(self) -> bool:
         return self.payout is not None or bool(self.refusal)
 
+    def accept(self, payout: Payout) -> None:
+        """Take an answer, which is the same each time; what was refused left no trace and may go well now."""
+        assert self.payout is None or self.payout.payout_id == payout.payout_id, "two answers to one request"
+        self.payout, self.refusal = payout, ""
+
+    def refuse(self, code: str) -> None:
+        """Take a refusal."""
+        assert self.payout is None, "done before, and refused now"
+        self.refusal = code
+
 
 class Payouts:
     """`Flow` of payouts."""
@@ -61,7 +71,7 @@ class Payouts:
 
     async def ask(self, act: Act) -> str:
         dice = act.dice()
-        outcomes = [await self._send(self._wish(dice.choice(AMOUNTS)), act) for _ in range(dice.choice((1, 1, 2)))]
+        outcomes = [await self._send(self.wish(dice.choice(AMOUNTS)), act) for _ in range(dice.choice((1, 1, 2)))]
         return ", ".join(outcomes)
 
     async def repeat(self, act: Act) -> str:
@@ -162,7 +172,8 @@ class Payouts:
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
-    def _wish(self, amount: str) -> Wish:
+    def wish(self, amount: str) -> Wish:
+        """Return a request that nobody has sent yet, to a recipient of its own."""
         number = len(self.wishes)
         network = REGISTRY.networks[self.stage.network]
         target = address_from(network, sha256(f"{self.stage.seed}:{number}".encode()).digest())
@@ -189,19 +200,18 @@ class Payouts:
         except Unavailable:
             raise
         except Problem as problem:
-            wish.refusal = text_of(problem)
+            wish.refuse(text_of(problem))
             return wish.refusal
-        assert wish.payout is None or wish.payout.payout_id == payout.payout_id, "two answers to one request"
-        assert not wish.refusal, "refused before"
-        wish.payout = payout
+        wish.accept(payout)
         return payout.state.value
 
     def _service(self, fuse: Fuse) -> tuple[Service, FaultyDatabase]:
         return payouts_on(self.stage, fuse)
 
     async def _in_review(self) -> list[Payout]:
+        """Return what waits for one of our people; a refund may wait for its merchant's word instead."""
         async with self.stage.world.database.reader() as tx:
-            return await store.list_in_review(tx, 100)
+            return [payout for payout in await store.list_in_review(tx, 100) if not payout.awaits_merchant]
 
     async def _all(self) -> list[Payout]:
         merchant = self.stage.world.merchant.merchant_id

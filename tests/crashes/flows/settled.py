@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from tests.crashes.flows.payouts import ENDS
@@ -11,6 +11,7 @@ from tests.crashes.stage import Stage
 from bitlinkpay.settlements import store
 from bitlinkpay.settlements.model import Cause, Listed, SettlementId, SettlementState
 from bitlinkpay.settlements.rules.model import Rule
+from bitlinkpay.settlements.rules.schedule import Cadence, Schedule
 from bitlinkpay.settlements.service import LARGEST_PAGE
 
 _REST = timedelta(hours=1)
@@ -23,27 +24,31 @@ class Settled:
         self.stage = stage
 
     async def look_for_forgotten(self, rules: Collection[Rule]) -> None:
-        """A worker has nothing left to do: no rule's time has come, and none whose threshold is reached was left out.
+        """A worker has nothing left to do: no rule's time has come or was passed over, no threshold reached was left out.
 
         One that came to nothing rests for an hour.
         """
         now = self.stage.world.clock.now()
         assert await self.stage.world.rows(_FORGOTTEN, [rule.rule_id for rule in rules], now, now - _REST) == []
 
-    async def account(self, asked: Mapping[SettlementId, str], rules: Mapping[UUID, bool]) -> int:
+    async def account(
+        self, asked: Mapping[SettlementId, str], standing: Collection[Rule], removed: Collection[UUID]
+    ) -> int:
         """Hold all settlements of the schedule against what people asked for; return what left the balance.
 
         Args:
             asked: by hand, with the code of the refusal, "" for what was done.
-            rules: by id, whether it was taken out of force.
+            standing: the rules that were added.
+            removed: the ids of those that were taken out of force.
         """
+        rules = {rule.rule_id: rule.terms.schedule for rule in standing}
         found = await self._listed()
         by_hand = {one.settlement.settlement_id for one in found if one.settlement.cause is Cause.MANUAL}
         assert by_hand == {key for key, refusal in asked.items() if not refusal}, "refused and there, or lost"
         assert {one.settlement.rule_id for one in found} <= {None, *rules}, "a rule that nobody added"
         in_force = await self.stage.world.rows(_IN_FORCE)
-        assert {rule_id for (rule_id,) in in_force} == {key for key, gone in rules.items() if not gone}, "added twice"
-        self._hold_triggers(found)
+        assert {rule_id for (rule_id,) in in_force} == set(rules) - set(removed), "added twice"
+        self._hold_triggers(found, rules)
         for one in found:
             await self._hold_end(one)
         await self._hold_money(rules)
@@ -55,14 +60,14 @@ class Settled:
             page = await store.list_of_merchant(tx, stage.world.merchant.merchant_id, before=None, limit=LARGEST_PAGE)
         return [one for one in page if one.settlement.created_at >= stage.began_at]
 
-    def _hold_triggers(self, found: Collection[Listed]) -> None:
-        """One run a rule and day of its schedule; those by threshold follow each other, one crossing at a time."""
-        days = Counter(
-            (one.settlement.rule_id, one.settlement.trigger[:10])
+    def _hold_triggers(self, found: Collection[Listed], rules: Mapping[UUID, Schedule | None]) -> None:
+        """One run a rule and time of its schedule; those by threshold follow each other, one crossing at a time."""
+        times = Counter(
+            (one.settlement.rule_id, _period(rules[one.settlement.rule_id], one.settlement.trigger))
             for one in found
-            if one.settlement.cause is Cause.SCHEDULE
+            if one.settlement.cause is Cause.SCHEDULE and one.settlement.rule_id
         )
-        assert set(days.values()) <= {1}, "two runs of one day"
+        assert set(times.values()) <= {1}, "two runs at one time"
         crossings = Counter(
             (one.settlement.rule_id, one.settlement.trigger) for one in found if one.settlement.cause is Cause.THRESHOLD
         )
@@ -89,6 +94,23 @@ class Settled:
         assert await world.rows(_LEAVES) == [], "done without leave, or leave taken for nothing"
 
 
+def _period(schedule: Schedule | None, trigger: str) -> date:
+    """Return the first day of the day, week or month of a run, which is due at the time that its rule names."""
+    at = datetime.fromisoformat(trigger)
+    assert schedule is not None, "by threshold, and by schedule"
+    assert at.timetz() == schedule.at.replace(tzinfo=UTC), "at another time of day"
+    match schedule.cadence:
+        case Cadence.DAILY:
+            return at.date()
+        case Cadence.WEEKLY:
+            assert at.isoweekday() == schedule.day, "on another day of the week"
+            return at.date() - timedelta(days=at.weekday())
+        case Cadence.MONTHLY:
+            is_last = (at + timedelta(days=1)).month != at.month
+            assert at.day == schedule.day or (is_last and at.day < schedule.day), "on another day of the month"
+            return at.date().replace(day=1)
+
+
 def _spent(one: Listed) -> int:
     if one.outcome is None or one.outcome.state != "completed":
         return 0
@@ -98,12 +120,14 @@ def _spent(one: Listed) -> int:
 _IN_FORCE = "select rule_id from settlement_rules where ended_at is null"
 _NOTICES = "select kind from outbox where subject_id = $1"
 _FORGOTTEN = """
-    select r.rule_id from settlement_rules r
+    select r.rule_id from settlement_rules r cross join lateral (
+        select case r.cadence when 'daily' then interval '1 day' when 'weekly' then '7 days' else '31 days' end as period
+    ) longest
     left join ledger_accounts a on a.name = 'merchant:' || replace(r.merchant_id::text, '-', '') || ':available'
         and a.asset = r.asset
     where r.rule_id = any($1::uuid[]) and r.ended_at is null and (
         r.next_due_at <= $2
-        or r.next_due_at > r.created_at + interval '1 day' and not exists (
+        or r.next_due_at > $2 + period or r.next_due_at > r.created_at + period and not exists (
             select from settlements s where s.rule_id = r.rule_id)
         or a.balance_units >= r.threshold_units and not exists (
             select from settlements s left join payouts p using (payout_id)

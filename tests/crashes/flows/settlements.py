@@ -39,6 +39,8 @@ _UNPROVED = (AnswerSpent, NotAuthorized, WrongProof)
 """What a person answers with the next code; everything else that is refused stays refused."""
 _DUE_AFTER = timedelta(minutes=10)
 _PAUSES = (timedelta(0), timedelta(minutes=1), timedelta(minutes=15), timedelta(hours=1), timedelta(days=1))
+_PERIODS = {Cadence.DAILY: timedelta(days=1), Cadence.WEEKLY: timedelta(days=7), Cadence.MONTHLY: timedelta(days=31)}
+"""After how long a schedule is due again at the latest."""
 
 
 @dataclass
@@ -100,8 +102,7 @@ class Settlements:
         reserve = max(0, available - self._units(dice.choice(AMOUNTS)) - len(self.standing))
         least = reserve + max(1, REGISTRY.assets[stage.asset].minimum_units)
         if dice.randrange(2):
-            at = stage.world.clock.now() + _DUE_AFTER
-            terms = Terms(schedule=Schedule(Cadence.DAILY, at.time().replace(second=0), "UTC"), reserve_units=reserve)
+            terms = Terms(schedule=self._schedule(dice.choice(list(Cadence))), reserve_units=reserve)
         else:
             threshold = max(least, available + self._units(dice.choice(("0", "0", "0.5"))))
             terms = Terms(threshold_units=threshold, reserve_units=reserve)
@@ -113,7 +114,8 @@ class Settlements:
         dice = act.dice()
         if not self._in_force():
             await self.rule(replace(act, place=0))
-        pause = dice.choice(_PAUSES)
+        plan = dice.choice(self._in_force()).terms.schedule if self._in_force() else None
+        pause = dice.choice((*_PAUSES, _PERIODS[plan.cadence] if plan else _PAUSES[-1]))
         await self.stage.cashier.pass_time(pause)
         return f"{pause}, {await self.stage.work(dice.randrange(2), 'settle', act)}"
 
@@ -157,7 +159,8 @@ class Settlements:
         """Hold everything that was settled against what was asked for; then let the rules rest for good."""
         spent = await self.settled.account(
             {request.ask.settlement_id: request.refusal for request in self.requests},
-            {one.rule.rule_id: one.is_removed for one in self.standing if one.rule},
+            [one.rule for one in self.standing if one.rule],
+            {one.rule.rule_id for one in self.standing if one.rule and one.is_removed},
         )
         for rule in self._in_force():
             await self.stage.world.database.unit(
@@ -169,6 +172,12 @@ class Settlements:
 
     def _in_force(self) -> list[Rule]:
         return [one.rule for one in self.standing if one.rule and not one.is_removed]
+
+    def _schedule(self, cadence: Cadence) -> Schedule:
+        """Return a schedule whose first time is soon."""
+        at = self.stage.world.clock.now() + _DUE_AFTER
+        day = {Cadence.DAILY: 0, Cadence.WEEKLY: at.isoweekday(), Cadence.MONTHLY: at.day}[cadence]
+        return Schedule(cadence, at.time().replace(second=0), "UTC", day)
 
     def _units(self, amount: str) -> int:
         return to_units(Decimal(amount), REGISTRY.assets[self.stage.asset].decimals)

@@ -53,7 +53,7 @@ class Sweeps:
         return {**dict.fromkeys(TREASURY_KINDS, TreasuryOwner(REGISTRY)), OwnerKind.RECALL: LoanOwner()}
 
     def loops(self, process: Process) -> Mapping[str, Loop]:
-        parts = self._parts(process)
+        parts = self.parts(process)
         sweeping, returning = Sweeping(parts), Returning(parts)
 
         async def take_back() -> bool:
@@ -131,7 +131,8 @@ class Sweeps:
             self.tokens[process] = after.token
         return after
 
-    def _parts(self, process: Process) -> TreasuryParts:
+    def parts(self, process: Process) -> TreasuryParts:
+        """Return what a process plans with."""
         stage = self.stage
 
         async def holds() -> dict[str, str]:
