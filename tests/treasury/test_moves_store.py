@@ -11,6 +11,7 @@ import pytest
 from tests.treasury.test_model import ADDRESS, HOT, fuelled, move
 
 from bitlinkpay.chains.outgoing import KeyRole, Wallet
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.pool import Database
 from bitlinkpay.treasury.model import MOVE, Method, Move, MoveEvent, MoveKind, MoveState
 from bitlinkpay.treasury.moves import store
@@ -270,7 +271,7 @@ async def test_of_many_who_ask_for_an_expired_lease_one_gets_it(database: Databa
 async def test_a_lease_is_locked_until_its_transaction_ends_so_that_no_second_plan_slips_in(database: Database) -> None:
     async with database.transaction() as tx:
         assert await store.take_lease(tx, NETWORK, token=uuid4(), wall=NOW, life=LIFE)
-        with pytest.raises(asyncpg.LockNotAvailableError):
+        with pytest.raises(Unavailable, match="lock timeout"):
             async with database.transaction() as second:
                 await second.execute("set local lock_timeout = '20ms'")
                 await store.take_lease(second, NETWORK, token=uuid4(), wall=NOW, life=LIFE)
