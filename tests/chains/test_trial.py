@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitlinkpay.chains.trial import Answered, Trial, judge, read_answer
+from bitlinkpay.chains.evm.chain import EvmChain
+from bitlinkpay.chains.registry import load_registry
+from bitlinkpay.chains.solana.chain import SolanaChain
+from bitlinkpay.chains.token import TokenProbe
+from bitlinkpay.chains.ton.chain import TonChain
+from bitlinkpay.chains.trial import Answered, TokenTrier, Trial, judge, read_answer
+from bitlinkpay.chains.tron.chain import TronChain
+from bitlinkpay.core.assets import Family
 
 FINE = Trial(1_000, left=1_000, came=1_000)
 
@@ -40,3 +47,11 @@ def test_one_fault_is_told_once_and_one_refusal_among_successes_is_none() -> Non
     assert judge([refused, refused]).faults == ("its transfers fail: blocked",)
     lies = Trial(5, answered=Answered.FALSE)
     assert judge([lies, lies]).faults == ("its transfers answer false in place of true",)
+
+
+def test_every_network_that_has_tokens_tries_their_transfers() -> None:
+    chains = {Family.EVM: EvmChain, Family.TRON: TronChain, Family.SOLANA: SolanaChain, Family.TON: TonChain}
+    registry = load_registry()
+    listed = {registry.networks[asset.network].family for asset in registry.assets.values() if not asset.is_native}
+    assert listed == chains.keys()
+    assert all(issubclass(chain, TokenProbe) and issubclass(chain, TokenTrier) for chain in chains.values())
