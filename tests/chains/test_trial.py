@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitlinkpay.chains.evm.chain import EvmChain
+from bitlinkpay.chains.findings import Findings
 from bitlinkpay.chains.registry import load_registry
 from bitlinkpay.chains.solana.chain import SolanaChain
 from bitlinkpay.chains.token import TokenProbe
@@ -14,6 +15,11 @@ from bitlinkpay.chains.tron.chain import TronChain
 from bitlinkpay.core.assets import Family
 
 FINE = Trial(1_000, left=1_000, came=1_000)
+
+
+def test_that_fewer_saw_it_than_have_to_agree_is_told_once() -> None:
+    lonely = Trial(1_000, left=1_000, came=1_000, doubt="tried by one")
+    assert judge([lonely, FINE, lonely]) == Findings((), ("3 of 3 transfers went through when tried", "tried by one"))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Trial:
         units: how much was to be moved.
         failure: why it does not go through, "" if it does.
         left, came: by how much the holder's balance went down and the recipient's up; None where no node can show it.
+        doubt: why fewer nodes than have to agree have tried it, "" if enough did.
     """
 
     units: int
@@ -50,6 +51,7 @@ class Trial:
     answered: Answered = Answered.TRUE
     left: int | None = None
     came: int | None = None
+    doubt: str = ""
 
 
 @runtime_checkable
@@ -168,4 +170,5 @@ def judge(trials: Sequence[Trial]) -> Findings:
         notes.append("its transfers return no value, which is taken for yes")
     if any(trial.came is None for trial in done):
         notes.append("what arrives of a transfer is not shown by this network's nodes")
+    notes += dict.fromkeys(trial.doubt for trial in done if trial.doubt)
     return Findings(tuple(faults), tuple(notes))

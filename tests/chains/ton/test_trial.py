@@ -85,6 +85,10 @@ def test_the_wallets_that_can_try_are_those_of_their_published_code() -> None:
 @pytest.mark.parametrize(
     ("edits", "fault"),
     [
+        (
+            [("XCHG2 s0 s8\n        STSLICER", "XCHG2 s0 s8\nDROP\nMYADDR\nSTSLICER")],
+            "its transfers fail: the payer's jetton wallet sends nothing to the recipient's",
+        ),
         ([TAXED], "a transfer of 450000 units brings 405000: it takes a fee, or moves nothing"),
         (
             [(SAYS, f"XCHG2 s0 s7\n{NINE_TENTHS}STGRAMS")],
@@ -103,7 +107,14 @@ def test_the_wallets_that_can_try_are_those_of_their_published_code() -> None:
             "its transfers fail: the payer's jetton wallet sends nothing to the recipient's",
         ),
     ],
-    ids=["a fee when it arrives", "a fee on the way", "it comes back", "nobody may pay", "it is kept"],
+    ids=[
+        "it goes elsewhere",
+        "a fee when it arrives",
+        "a fee on the way",
+        "it comes back",
+        "nobody may pay",
+        "it is kept",
+    ],
 )
 async def test_EVM_06_a_jetton_that_brings_less_or_comes_back_fits_no_row(
     network: TonNetwork, chains: ChainMaker, edits: list[tuple[str, str]], fault: str
@@ -162,20 +173,36 @@ async def test_a_jetton_that_only_others_moved_needs_a_name(
     )
 
 
-@pytest.mark.parametrize("quorum", [1, 2])
-async def test_where_too_few_endpoints_emulate_the_row_is_read_and_its_transfer_said_to_be_untried(
-    network: TonNetwork, usdt: Asset, proxies: Three, chains: ChainMaker, quorum: int
+async def test_where_no_endpoint_emulates_the_row_is_read_and_its_transfer_said_to_be_untried(
+    network: TonNetwork, usdt: Asset, proxies: Three, chains: ChainMaker
+) -> None:
+    holder = await held(network, usdt)
+    proxies[0].emulates = proxies[1].emulates = False
+    chain = chains(proxies[0].url, proxies[1].url, assets=[usdt], quorum=2)
+    with pytest.raises(CannotTry):
+        await chain.try_transfer(usdt, holder, 5)
+    (said,) = (await found(chain, usdt, holder)).notes
+    assert said.startswith("no transfer was tried: http://127.0.0.1:")
+    assert said.endswith("has no emulation API beside its API v3")
+
+
+async def test_where_fewer_endpoints_emulate_than_have_to_agree_this_is_told(
+    network: TonNetwork, usdt: Asset, proxies: Three, chains: ChainMaker
 ) -> None:
     holder = await held(network, usdt)
     proxies[0].emulates = False
-    chain = chains(*[proxy.url for proxy in proxies[:quorum]], assets=[usdt], quorum=quorum)
-    with pytest.raises(CannotTry):
-        await chain.try_transfer(usdt, holder, 5)
-    said = await found(chain, usdt, holder)
-    assert said.faults == ()
-    assert "has no emulation API beside its API v3" in said.notes[0]
-    more = chains(*[proxy.url for proxy in proxies], assets=[usdt], quorum=2)
-    assert (await found(more, usdt, holder)).notes == (DONE,), "two others do"
+    urls = [proxy.url for proxy in proxies]
+    assert await found(chains(*urls, assets=[usdt], quorum=2), usdt, holder) == Findings((), (DONE,)), "two others do"
+    done, said = (await found(chains(*urls[:2], assets=[usdt], quorum=2), usdt, holder)).notes
+    assert done == DONE
+    assert said.startswith("tried by 1 of the 2 endpoints that have to agree: http://127.0.0.1:")
+    taxed, victim = await lying(network, TAXED)
+    brings = "a transfer of 450000 units brings 405000: it takes a fee, or moves nothing"
+    chain = chains(*urls[:2], assets=[taxed], quorum=2)
+    assert (await found(chain, taxed, victim)).faults == (brings,), "the word of one is enough to refuse"
+    proxies[1].edit = lambda path, asked, answer: answer | {"data_cells": {}} if "Connect" in path else answer
+    with pytest.raises(NotEnoughAnswers):
+        await chains(*urls, assets=[taxed], quorum=3).try_transfer(taxed, victim, 1_000)
 
 
 # --- endpoints that cannot say, or lie ----------------------------------------------------------------------------------

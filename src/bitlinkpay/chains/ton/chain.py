@@ -1,7 +1,7 @@
 """`TonChain`: the `Chain` protocol on indexers of TON, with nothing believed that fewer than the quorum say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bitlinkpay.chains.base import (
@@ -169,20 +169,25 @@ class TonChain:
     async def try_transfer(self, asset: Asset, holder: str, units: int) -> Trial:
         """Try a transfer without sending it, see `chains.trial.TokenTrier`."""
         unable: list[str] = []
+        seen: list[Trial] = []
 
         async def ask(node: TonNode) -> Trial:
             try:
-                return await try_transfer(node, asset, holder, units)
+                seen.append(await try_transfer(node, asset, holder, units))
             except CannotTry as error:
                 unable.append(str(error))
                 raise
+            return seen[-1]
 
         try:
             return await self.quorum.agree(ask)
         except ChainError:
-            if unable:  # too few endpoints are left for a quorum
-                raise CannotTry(unable[0]) from None
-            raise
+            if not unable or len(set(seen)) > 1:
+                raise
+        if not seen:
+            raise CannotTry(unable[0])
+        few = f"tried by {len(seen)} of the {self.quorum.size} endpoints that have to agree"
+        return replace(seen[0], doubt=f"{few}: {unable[0]}")
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest masterchain block."""
