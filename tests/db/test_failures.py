@@ -29,6 +29,7 @@ CASES = [
     (InterfaceError("another operation is in progress"), Failure.FINAL),
     (ValueError("ours"), Failure.FINAL),
     (OSError("not of a connection"), Failure.FINAL),
+    (TimeoutError(), Failure.BUSY),
 ]
 
 
@@ -93,4 +94,5 @@ def test_anything_else_at_commit_says_nothing(error: Exception):
 
 def test_an_error_is_one_line_and_one_without_words_is_named():
     assert one_line(asyncpg.DiskFullError("no room\nmake some")) == "no room; make some"
-    assert one_line(TimeoutError()) == "TimeoutError"
+    assert one_line(TimeoutError()) == "no answer in time"
+    assert one_line(OSError()) == "OSError"

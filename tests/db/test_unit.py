@@ -1,17 +1,22 @@
 """The retry helper, with faults at every request of a unit of work, on a real server."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from asyncpg.exceptions import CheckViolationError, DeadlockDetectedError, SerializationError, UniqueViolationError
-from tests.support.wire import Fault, Wire
+from tests.support.wire import Fault, Wire, listening
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.core.ids import EventId, new_uuid7
 from bitlinkpay.db import outbox
+from bitlinkpay.db.cluster import APP_ROLE
 from bitlinkpay.db.driver import connect
-from bitlinkpay.db.pool import Database, OutcomeUnknown, Tx, savepoint
+from bitlinkpay.db.pool import Database, Limits, OutcomeUnknown, Tx, savepoint
 
 EACH_FAULT = pytest.mark.parametrize("fault", [Fault.SERIALIZATION, Fault.DEADLOCK, Fault.CUT_BEFORE, Fault.CUT_AFTER])
 
@@ -220,6 +225,52 @@ async def test_LED_08_a_plain_transaction_says_that_it_does_not_know(wire: Wire,
     with pytest.raises(OutcomeUnknown):
         async with wired.transaction() as tx:
             await tx.execute("INSERT INTO work VALUES ('k', 1)")
+
+
+@contextlib.asynccontextmanager
+async def impatient(wire: Wire, folder: Path, name: str, answer: timedelta) -> AsyncIterator[Database]:
+    """The test's database, for somebody who waits no longer than this for an answer."""
+    async with listening(wire, folder) as host:
+        dsn, found = f"postgresql://{APP_ROLE}@/{name}?host={host}", None
+        while found is None:  # a stall of this machine may take longer
+            with contextlib.suppress(Unavailable):
+                found = await Database.connect(dsn, size=2, limits=Limits(answer=answer))
+        yield found
+        await found.close()
+
+
+@pytest.mark.parametrize("door", ["unit", "transaction", "reader"])
+async def test_a_server_that_says_nothing_is_not_waited_for_without_end(wire, folder, database_name, work_table, door):
+    async def count(tx: Tx) -> int:
+        return await tx.fetchval("SELECT count(*) FROM work")
+
+    async def ask(found: Database) -> int:
+        if door == "unit":
+            return await found.unit(count)
+        async with found.transaction() if door == "transaction" else found.reader() as tx:
+            return await count(tx)
+
+    async with impatient(wire, folder, database_name, timedelta(milliseconds=200)) as found:
+        wire.arm(lambda _at, request: Fault.SILENCE if b"FROM work" in request else None)
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await ask(found)
+        wire.arm(lambda _at, _request: None)
+        answer = None
+        while answer is None:
+            with contextlib.suppress(Unavailable):
+                answer = await ask(found)
+        assert answer == 0
+
+
+@pytest.mark.usefixtures("work_table")
+async def test_LED_08_a_server_that_says_nothing_to_commit_leaves_the_outcome_unknown(
+    wire, folder, database_name, database, clock
+):
+    async with impatient(wire, folder, database_name, timedelta(seconds=2)) as silenced:
+        wire.arm(lambda _at, request: Fault.SILENCE if is_commit(request) else None)
+        with pytest.raises(OutcomeUnknown, match="no answer in time"):
+            await silenced.unit(deposit("k", clock, runs=[]))
+    assert await found(database, "k") == (0, 0, 0)
 
 
 async def test_LED_08_the_server_killing_the_session_at_commit_is_unknown(

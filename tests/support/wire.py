@@ -24,6 +24,7 @@ class Fault(StrEnum):
 
     CUT_BEFORE = "cut before the server sees it"
     CUT_AFTER = "cut after the server has answered"
+    SILENCE = "kept from the server, and never answered"
     SERIALIZATION = "40001"
     DEADLOCK = "40P01"
     DUPLICATE = "23505"
@@ -78,6 +79,9 @@ class Wire:
                     server[1].write(request)
                     await _relay_answer(server[0], client[1], request)
                 case Fault.CUT_BEFORE:
+                    raise _CutError
+                case Fault.SILENCE:
+                    await client[0].read()  # until the client gives up
                     raise _CutError
                 case Fault.CUT_AFTER:
                     server[1].write(request)

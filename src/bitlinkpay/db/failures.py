@@ -11,7 +11,7 @@ class Failure(Enum):
 
     RERUN = auto()  # the server undid the transaction and another try may succeed
     LOST = auto()  # the connection is gone and the transaction with it; reconnect and try again
-    BUSY = auto()  # a limit of time or room was hit; trying again at once makes it worse
+    BUSY = auto()  # a limit of time or room was hit, ours for an answer too; trying again at once makes it worse
     UNKNOWN = auto()  # the connection went away while COMMIT was under way
     FINAL = auto()  # anything else
 
@@ -51,6 +51,8 @@ def classify(error: BaseException, *, is_closed: bool) -> Failure:
         return Failure.BUSY
     if is_closed and isinstance(error, PostgresError | InterfaceError | OSError):
         return Failure.LOST
+    if isinstance(error, TimeoutError):
+        return Failure.BUSY
     return Failure.FINAL
 
 
@@ -68,4 +70,5 @@ def failure_at_commit(error: BaseException) -> Failure:
 
 def one_line(error: BaseException) -> str:
     """Return what an error says, for a log of one record a line: the driver breaks it before detail and hint."""
-    return "; ".join(str(error).splitlines()) or type(error).__name__
+    unsaid = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    return "; ".join(str(error).splitlines()) or unsaid

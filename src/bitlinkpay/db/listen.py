@@ -56,7 +56,8 @@ class Listener:
             failures += 1
 
     async def _hear(self) -> None:
-        connection = await connect(self._dsn, timeout=10, server_settings={"application_name": "bitlinkpay listen"})
+        name = {"application_name": "bitlinkpay listen"}
+        connection = await connect(self._dsn, timeout=10, command_timeout=_PULSE_S, server_settings=name)
         connection.add_termination_listener(lambda _: self._changed.set())
         try:
             while not connection.is_closed():
@@ -69,9 +70,7 @@ class Listener:
                     async with asyncio.timeout(_PULSE_S):  # `wait_for` of Python 3.11 may swallow a cancellation
                         await self._changed.wait()
                 except TimeoutError:
-                    # Finds a peer that vanished without a word.
-                    async with asyncio.timeout(_PULSE_S):
-                        await connection.execute("SELECT 1")
+                    await connection.execute("SELECT 1")  # finds a peer that vanished without a word
         finally:
             self._heard.clear()
             connection.terminate()

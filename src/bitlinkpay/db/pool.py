@@ -40,11 +40,17 @@ class OutcomeUnknown(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one transaction may take, enforced by the server."""
+    """How long one transaction may take, enforced by the server; and how long we wait for a server that says nothing.
+
+    Attributes:
+        answer: longer than a living server takes to refuse a statement. One that is stopped, or whose machine is gone
+            without a word, would be waited for without end: TCP alone notices after a quarter of an hour, or never.
+    """
 
     statement: timedelta = timedelta(seconds=15)
     lock: timedelta = timedelta(seconds=5)
     idle: timedelta = timedelta(seconds=15)
+    answer: timedelta = timedelta(seconds=30)
 
 
 class Database:
@@ -81,6 +87,7 @@ class Database:
         Raises:
             Unavailable: nobody answers, or the role may not connect.
         """
+        limits = limits or Limits()
         try:
             pool = await create_pool(
                 dsn,
@@ -88,6 +95,7 @@ class Database:
                 init_size=1,
                 max_size=size,
                 timeout=_CONNECT_S,
+                command_timeout=limits.answer.total_seconds(),
                 statement_cache_size=statement_cache_size,
                 max_inactive_connection_lifetime=300,
                 init=teach_json,
@@ -96,7 +104,7 @@ class Database:
             )
         except (OSError, TimeoutError, PostgresError, InterfaceError) as error:
             raise Unavailable(f"cannot connect to PostgreSQL: {one_line(error)}") from error
-        return cls(pool, Listener(listen_dsn or dsn), limits or Limits())
+        return cls(pool, Listener(listen_dsn or dsn), limits)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
