@@ -88,6 +88,21 @@ class PickyPen:
         return await self.cashier.pen(NETWORK).sign(intent, plan)
 
 
+@dataclass
+class ThriftyPen:
+    """A signer with a cap on the fee of one transaction."""
+
+    cashier: Cashier
+    fee_most: int = 0
+    asked: list[int] = field(default_factory=list)
+
+    async def sign(self, intent: Intent, plan: SimulatedPlan) -> Signed:
+        self.asked.append(len(intent.payments))
+        if intent.fee_max_units > self.fee_most:
+            raise SignerRefused("a fee is at most so much: lower the intent's")
+        return await self.cashier.pen(NETWORK).sign(intent, plan)
+
+
 def lane(cashier: Cashier, **changed: object) -> LaneWorker[SimulatedPlan]:
     """Build the lane that the cashier uses from now on, with parts of the test's own."""
     parts = replace(cashier.parts(NETWORK), **changed)  # type: ignore[arg-type]
@@ -123,6 +138,25 @@ async def test_one_payment_that_cannot_be_carried_fails_alone(cashier: Cashier) 
     assert await cashier.received(STRANGER, ASSET) == (36 - 5) * UNIT
     told = [body["status"] for body in cashier.world.inbox.bodies if body["order_id"] == bad.payout_id.hex]
     assert told == [8]
+
+
+async def test_a_batch_that_is_more_than_the_signer_lets_one_transaction_cost_goes_in_parts(cashier: Cashier) -> None:
+    """What had piled up while nodes were away was asked for together again and again, and none of it ever went."""
+    pen = ThriftyPen(cashier)
+    lane(cashier, signing=pen)
+    payouts = [await cashier.ask(ASSET, str(n)) for n in range(1, 9)]
+    pen.fee_most = 3 * payouts[0].charge.native_max_units
+    await cashier.run(NETWORK)
+    assert pen.asked == [8, 4, 2]
+    for _ in range(4):
+        await cashier.pass_time(timedelta(minutes=2))
+        await cashier.finish(NETWORK)
+    assert await states(cashier, payouts) == ["completed"] * 8
+    assert await cashier.received(STRANGER, ASSET) == 36 * UNIT
+    pen.fee_most = 0
+    one = await cashier.ask(ASSET, "1")
+    await cashier.run(NETWORK)
+    assert (await cashier.state(one), pen.asked[-1]) == ("approved", 1), "what stands alone rests"
 
 
 async def test_PAY_07_what_never_was_planned_uses_up_no_number(cashier: Cashier) -> None:

@@ -1,7 +1,7 @@
 """What becomes of a lane's transactions: signed, stored, sent, sent again, outbid, mined, final, or proved dead."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
@@ -84,10 +84,10 @@ class Follower(Generic[P]):
         try:
             return await self._sign(transaction)
         except SignerRefused as refusal:
-            # Those that it names have to wait for an operator or for another hour; the others go at once, without them.
-            named = refusal.payments or range(len(transaction.sendings))
             later = self._parts.clock.now() + self._parts.limits.retry_after
-            return await self._put_back(transaction, refusal.message, rests=dict.fromkeys(named, later))
+            return await self._put_back(
+                transaction, refusal.message, rests=dict.fromkeys(_resting(refusal, transaction), later)
+            )
 
     async def _sign_bid(self, transaction: Transaction) -> bool:
         """Let a higher bid be signed; while nobody does, the one before is followed and the signer left alone."""
@@ -359,3 +359,13 @@ def intent_of(transaction: Transaction) -> Intent:
 
 def _signed(transaction: Transaction) -> list[Attempt]:
     return [attempt for attempt in transaction.attempts if attempt.txid]
+
+
+def _resting(refusal: SignerRefused, transaction: Transaction) -> Collection[int]:
+    """Return by place who waits for an operator or for another hour; the others go at once, without them.
+
+    It is those that the signer names. Of a whole that it refuses it is the second half, and so on down to one: what has
+    become too much together (a fee that is capped) may well go in parts.
+    """
+    count = len(transaction.sendings)
+    return refusal.payments or range(count // 2, count)
