@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import itertools
 import os
 import shutil
 import tempfile
@@ -10,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.clock import ManualClock
+from tests.support.databases import Databases
 from tests.support.memory import roomy_memory
 from tests.support.schedule import Schedule
 from tests.support.server import TestServer
@@ -31,7 +30,6 @@ _TEMPLATE = "template_migrated"
 _PREFIX = "blp-test-"
 _SERVER = pytest.StashKey[TestServer]()
 _RUNNING = pytest.StashKey[tuple[EmbeddedPostgres, Path]]()
-_numbers = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,30 +91,19 @@ def server(pytestconfig: pytest.Config) -> TestServer:
     return _launch(pytestconfig)
 
 
-async def _create(server: TestServer, template: str) -> str:
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    connection = await asyncpg.connect(server.dsn(OWNER_ROLE, "bitlinkpay"))
-    try:
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    finally:
-        await connection.close()
-    return name
-
-
-async def _drop(server: TestServer, name: str) -> None:
-    connection = await asyncpg.connect(server.dsn(OWNER_ROLE, "bitlinkpay"))
-    try:
-        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    finally:
-        await connection.close()
+@pytest.fixture(scope="session")
+def databases(server: TestServer) -> Iterator[Databases]:
+    """What makes and drops this process's databases."""
+    with Databases(server) as found:
+        yield found
 
 
 @pytest.fixture
-async def database_name(server: TestServer) -> AsyncIterator[str]:
+def database_name(databases: Databases) -> Iterator[str]:
     """Name of a fresh migrated database, dropped after the test."""
-    name = await _create(server, _TEMPLATE)
+    name = databases.create(_TEMPLATE)
     yield name
-    await _drop(server, name)
+    databases.drop(name)
 
 
 @pytest.fixture
@@ -140,11 +127,11 @@ async def database(app_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def owner_dsn(server: TestServer) -> AsyncIterator[str]:
+def owner_dsn(server: TestServer, databases: Databases) -> Iterator[str]:
     """Connection string of the owner role to a fresh, empty database."""
-    name = await _create(server, "template1")
+    name = databases.create("template1")
     yield server.dsn(OWNER_ROLE, name)
-    await _drop(server, name)
+    databases.drop(name)
 
 
 @pytest.fixture

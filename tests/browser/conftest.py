@@ -19,7 +19,7 @@ from tools.setup_chromium import find
 from bitlinkpay.payins.view import PayinView
 
 SHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
-PATIENCE_MS = 20_000  # a busy machine is no fault of the page; with its stream open the page polls once a minute
+PATIENCE_MS = 60_000  # a busy machine is no fault of the page; with its stream open the page polls once a minute
 expect.set_options(timeout=PATIENCE_MS)
 FLAGS = [
     "--no-sandbox",

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from playwright.async_api import Page, expect
-from tests.browser.conftest import Payer
+from tests.browser.conftest import PATIENCE_MS, Payer
 from tests.web.checkout.shop import (
     ADDRESSES,
     LATE,
@@ -34,10 +34,9 @@ TRON = ADDRESSES[Family.TRON]
 
 async def settled(page: Page, payer: Payer, view: PayinView) -> None:
     """Wait until the page's stream listens, and mark the page so that a reload would show."""
-    for _ in range(100):
-        if payer.shop.listeners.get(view.payin_id):
-            break
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while not payer.shop.listeners.get(view.payin_id):
+            await asyncio.sleep(0.02)
     await page.evaluate("window.stillTheSame = true")
 
 

@@ -45,7 +45,7 @@ class Office:
 
     def restart(self) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=90)
         self.process = self.start()
 
     def sign(self, units: int, target: str = "", **more: object) -> Signed:
@@ -246,7 +246,7 @@ def test_the_audit_is_listed_and_verified_against_a_head_kept_elsewhere(office: 
     assert office.deployment.json("signer", "audit", "--verify", "--anchor", anchor)["ok"]
 
     office.process.terminate()
-    office.process.communicate(timeout=20)
+    office.process.communicate(timeout=90)
     (path,) = (office.folder / "audit").glob("*.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:1]))

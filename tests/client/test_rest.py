@@ -1,6 +1,7 @@
 """The REST client: what it sends is what it signed, and what is no answer of the API is told apart."""
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.support.server import TestServer
 
 from bitlinkpay.client.rest import ApiRefused, ApiUnreachable, RestClient, StrangeAnswer, walk
 from bitlinkpay.merchants.api_keys.signing import SignedText, is_ed25519, is_hmac, read_signature
@@ -39,9 +39,8 @@ async def echo() -> AsyncIterator[Echo]:
     found = Echo()
     runner = web.ServerRunner(web.Server(found))
     await runner.setup()
-    port = TestServer.free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    found.url = f"http://127.0.0.1:{port}"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield found
     await runner.cleanup()
 
@@ -141,9 +140,11 @@ async def test_an_answer_without_end_is_cut_off(echo: Echo, client: RestClient) 
 
 
 async def test_nobody_there_is_told_as_such() -> None:
-    async with RestClient.hmac(f"http://127.0.0.1:{TestServer.free_port()}", "key_1", SECRET) as client:
-        with pytest.raises(ApiUnreachable):
-            await client.list_orders()
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        async with RestClient.hmac(f"http://127.0.0.1:{deaf.getsockname()[1]}", "key_1", SECRET) as client:
+            with pytest.raises(ApiUnreachable):
+                await client.list_orders()
 
 
 async def test_walking_follows_the_cursors_to_the_end() -> None:

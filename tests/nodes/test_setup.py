@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -45,10 +44,8 @@ def test_the_committed_artefacts_are_those_of_the_sources() -> None:
 
 
 def test_a_second_set_up_changes_nothing_and_says_so() -> None:
-    started = time.monotonic()
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=True)
     assert done.stdout == "test nodes: up to date\n"
-    assert time.monotonic() - started < 30
 
 
 def test_every_contract_is_there() -> None:

@@ -193,7 +193,7 @@ class Live:
         """Create an order through mutual TLS and the encrypted envelope, again and again while the API is away."""
         coin_id = {"USDT": 1, "TRX": 2, "TON": 3, "ETH": 4, "BTC": 6, "SOL": 7}[coin]
         request = CreateOrder(source_id, chain_id, coin_id, Decimal(fiat), f"{coin}/CNY")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 async with self.client() as client:
@@ -268,7 +268,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-async def eventually(ask: Callable, good: Callable[[object], bool], *, seconds: float = 60) -> object:
+async def eventually(ask: Callable, good: Callable[[object], bool], *, seconds: float = 120) -> object:
     """Ask until the answer is good; fail with the last answer. A question that fails is asked again, too."""
     deadline = time.monotonic() + seconds
     while True:
