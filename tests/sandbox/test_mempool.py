@@ -29,6 +29,7 @@ from bitlinkpay.chains.simulated_sender import PAYMENTS_MAX, Count, SimulatedSen
 from bitlinkpay.core.ids import new_uuid7
 from bitlinkpay.db.pool import Database
 from bitlinkpay.sandbox.mempool.store import Mempool, fail_waiting
+from bitlinkpay.sandbox.model import Fork
 from bitlinkpay.sandbox.model import Payment as Incoming
 from bitlinkpay.signer.families import simulated
 from bitlinkpay.signer.keyring import KeyRing
@@ -302,6 +303,22 @@ async def test_NODE_11_what_was_dropped_is_unknown_and_taken_again(node: Node) -
     assert await node.sender.broadcast(signed) == Broadcast(Sent.ACCEPTED)
     await node.finalize()
     assert await node.received() == 5
+
+
+@pytest.mark.parametrize(("fork", "known", "received"), [(Fork.DROP, 0, 0), (Fork.KEEP, 2, 10)])
+async def test_no_block_of_a_fork_holds_a_number_without_the_one_before(
+    node: Node, fork: Fork, known: int, received: int
+) -> None:
+    first, _ = await node.send(0)
+    await node.world.mine(node.network_id, 1)
+    second, _ = await node.send(1)
+    await node.world.reorg(node.network_id, 1, fork)
+    assert (await node.sender.lane(node.payer)).next_number == known
+    assert await node.received() == received
+    for signed in (first, second):  # who sends both again, in their order, loses nothing
+        assert await node.sender.broadcast(signed) == Broadcast(Sent.ACCEPTED)
+    await node.finalize()
+    assert await node.received() == 10
 
 
 async def test_PAY_11_what_fails_in_its_block_costs_its_fee_and_delivers_nothing(node: Node) -> None:

@@ -18,6 +18,7 @@ from bitlinkpay.core.errors import Conflict, Invalid
 from bitlinkpay.core.money import MAX_UNITS
 from bitlinkpay.db.pool import Tx
 from bitlinkpay.sandbox import store
+from bitlinkpay.sandbox.mempool.store import drop_stranded
 from bitlinkpay.sandbox.model import Fork, Payment
 
 _GENESIS_BLOCKS = 64  # a new network begins with these, so that it has a final block at once
@@ -114,7 +115,8 @@ class Sandbox:
     async def reorg(self, tx: Tx, network_id: str, depth: int, fork: Fork, now: datetime) -> BlockRef:
         """Replace the newest `depth` blocks by `depth + 1` others; return the newest. Deeper than final is allowed.
 
-        With `Fork.KEEP` the transactions of the old blocks return in the second of the new ones.
+        With `Fork.KEEP` the transactions of the old blocks return in the second of the new ones. With `Fork.DROP` what
+        waited behind one of them, by its payer's numbers, is gone with it.
 
         Raises:
             Invalid: no such network, or a depth outside of 1 to 500 or beyond the first block.
@@ -129,6 +131,7 @@ class Sandbox:
             raise Invalid(f"a reorganisation replaces 1 to {_DEPTH_MAX} blocks, never the first one", param="depth")
         cut = store.cut_to_mempool if fork is Fork.KEEP else store.cut_and_forget
         await cut(tx, network.id, root_height)
+        await drop_stranded(tx, network.id)
         at = max(now, head.time(head.last))
         first = height_after(root_height, 1, cycle)
         branch = _run(first, first, root.digest(root_height), at)

@@ -202,3 +202,20 @@ async def fail_waiting(tx: Tx, network: str, txid: bytes) -> bool:
         "update sim_transfers set has_failed = true where network = $1 and txid = $2 and height is null", network, txid
     )
     return tag != "UPDATE 0"
+
+
+async def drop_stranded(tx: Tx, network: str) -> None:
+    """Forget what waits behind a number of its payer that no node knows any more: no block could take it."""
+    await tx.execute(
+        """
+        with missing as (
+            select payer, min(number) as number from sim_slots s
+            where network = $1 and not exists (
+                select from sim_transfers t where t.network = s.network and t.txid = s.txid)
+            group by payer
+        )
+        delete from sim_transfers t using sim_slots s join missing m using (payer)
+        where s.network = $1 and s.number > m.number and t.network = s.network and t.txid = s.txid and t.height is null
+        """,
+        network,
+    )
