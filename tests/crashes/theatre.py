@@ -141,6 +141,7 @@ class Theatre:
         world = replace(
             self.world,
             database=database,
+            wall=clock,
             payins=Payins(registry=REGISTRY, allocator=Allocator(database, RING), market=market, clock=clock),
             inbox=inbox,
             relay=Relay(database, inbox, SECRETS, clock=clock, jitter=lambda: 0),

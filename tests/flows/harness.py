@@ -23,6 +23,7 @@ from bitlinkpay.chains.registry import Registry, load_registry
 from bitlinkpay.chains.simulated import SimulatedChain
 from bitlinkpay.chains.waiting import WaitingChain
 from bitlinkpay.core.assets import Asset, Family, Network
+from bitlinkpay.core.clock import Clock, SystemClock
 from bitlinkpay.core.errors import Problem
 from bitlinkpay.core.ids import DepositId, MerchantId, RefillId, new_uuid7
 from bitlinkpay.core.money import to_units
@@ -169,6 +170,7 @@ class World:
     pace: Pace = Pace.AT_SIGHT
     guard: AssetGuard | None = None
     stricter: Stricter = field(default_factory=dict)
+    wall: Clock = field(default_factory=SystemClock)  # of the watchers' leases
     is_simulated: bool = True  # False: a scripted chain or a node has no tables to compare the books with
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -243,6 +245,7 @@ class World:
         return Watcher(
             Parts(
                 **parts,  # type: ignore[arg-type]
+                wall=self.wall,
                 payins=self.payins,
                 clearing=Clearing(**parts, screener=screener, guard=self.guard, stricter=self.stricter),  # type: ignore[arg-type]
                 reconciling=Reconciling(**parts) if hides_transfers else None,  # type: ignore[arg-type]

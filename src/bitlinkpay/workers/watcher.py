@@ -5,7 +5,7 @@ RPC is never made inside a transaction. Whatever fails stops the cursor where it
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -31,12 +31,11 @@ START_DEPTH: Final = 100
 JOURNAL_BLOCKS: Final = 10_000
 PRUNE_EVERY: Final = 256
 LEASE_LIFE: Final = timedelta(seconds=10)
-_WALL: Final = SystemClock()
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a watcher is made of."""
+    """What a watcher is made of. `clock` is business time, `wall` is not: leases run by it."""
 
     database: Database
     registry: Registry
@@ -46,6 +45,7 @@ class Parts:
     reconciling: Reconciling | None
     sightings: Sightings | None
     clock: Clock
+    wall: Clock = field(default_factory=SystemClock)
 
 
 class Watcher:
@@ -110,7 +110,7 @@ class Watcher:
         return await self._parts.clearing.settle(self._network.id, head.final.height)
 
     async def _hold(self) -> Lease | None:
-        now = _WALL.now()
+        now = self._parts.wall.now()
         if self._lease and now < self._lease.until - LEASE_LIFE / 2:
             return self._lease
 
