@@ -81,6 +81,19 @@ class HolderFinder(Protocol):
         ...
 
 
+@runtime_checkable
+class TransferWatcher(Protocol):
+    """A chain that can judge a token by transfers that others have made."""
+
+    async def watch_transfers(self, asset: Asset) -> Findings:
+        """Say what the newest transfers on the chain tell of a token.
+
+        Raises:
+            ChainError: the network could not be read.
+        """
+        ...
+
+
 def read_answer(size: int, first: int) -> Answered:
     """Say what a returned value means, by its size in bytes and its first word."""
     if size == 0:
@@ -112,8 +125,9 @@ async def try_transfers(chain: Chain, trier: TokenTrier, asset: Asset, holder: s
             refusals[str(error)] = None
     if trials:
         return found + judge(trials)
-    reasons = [f"no transfer was tried: {reason}" for reason in refusals]
-    return found + Findings(notes=tuple(reasons) or (_nobody(chain, holder),))
+    reasons = [f"no transfer was tried: {reason}" for reason in refusals] or [_nobody(chain, holder)]
+    untried = found + Findings(notes=tuple(reasons))
+    return untried + await trier.watch_transfers(asset) if isinstance(trier, TransferWatcher) else untried
 
 
 def _nobody(chain: Chain, holder: str) -> str:

@@ -146,11 +146,12 @@ async def test_a_holder_whose_wallet_cannot_try_is_told_what_would_help(
     await network.mine()
     chain = chains(assets=[usdt])
     assert await chain.holders(usdt) == [poor]
-    (said,) = (await found(chain, usdt, PAYER)).notes
+    said, seen = (await found(chain, usdt, PAYER)).notes
+    assert seen == "2 of its 2 newest transfers on the chain brought what they say"
     assert said == (
         f"no transfer was tried: {PAYER}: it is no wallet of version 3, 4 or 5, name another one with --holder"
     )
-    (said,) = (await found(chain, usdt, "0:" + "99" * 32)).notes
+    said, _ = (await found(chain, usdt, "0:" + "99" * 32)).notes
     assert said.startswith("0:" + "99" * 32 + " holds nothing: no transfer was tried")
     broke = await network.deploy(
         CONTRACT_CODES[KINDS[3]],
@@ -158,7 +159,7 @@ async def test_a_holder_whose_wallet_cannot_try_is_told_what_would_help(
         value=TON // 10,
     )
     await network.fund(broke, usdt, 5)
-    (said,) = (await found(chain, usdt, broke)).notes
+    said, _ = (await found(chain, usdt, broke)).notes
     assert "it has less than 200000000 nanotons for the gas" in said
 
 
@@ -167,7 +168,8 @@ async def test_a_jetton_that_only_others_moved_needs_a_name(
 ) -> None:
     await network.pay_jettons(usdt.contract, OURS, 1_000)
     await network.mine()
-    (said,) = (await found(chains(assets=[usdt]), usdt)).notes
+    said, seen = (await found(chains(assets=[usdt]), usdt)).notes
+    assert seen == "1 of its 1 newest transfers on the chain brought what they say"
     assert said == (
         "nobody of those who moved it last can try it: no transfer was tried; name somebody who holds it with --holder"
     )
@@ -181,7 +183,8 @@ async def test_where_no_endpoint_emulates_the_row_is_read_and_its_transfer_said_
     chain = chains(proxies[0].url, proxies[1].url, assets=[usdt], quorum=2)
     with pytest.raises(CannotTry):
         await chain.try_transfer(usdt, holder, 5)
-    (said,) = (await found(chain, usdt, holder)).notes
+    said, seen = (await found(chain, usdt, holder)).notes
+    assert seen == "none of its transfers on the chain could be looked at either"
     assert said.startswith("no transfer was tried: http://127.0.0.1:")
     assert said.endswith("has no emulation API beside its API v3")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from bitlinkpay.chains.base import (
     Block,
@@ -15,6 +16,7 @@ from bitlinkpay.chains.base import (
     Transfer,
 )
 from bitlinkpay.chains.finality import Finality
+from bitlinkpay.chains.findings import Findings
 from bitlinkpay.chains.quorum import Quorum
 from bitlinkpay.chains.token import TokenFacts
 from bitlinkpay.chains.ton.history import height_of, is_committed
@@ -24,6 +26,7 @@ from bitlinkpay.chains.ton.state import coins_at, jettons_at
 from bitlinkpay.chains.ton.token import read_facts
 from bitlinkpay.chains.ton.transfers import Holdings
 from bitlinkpay.chains.ton.trial import find_holders, try_transfer
+from bitlinkpay.chains.ton.watching import newest_orders, sum_up, watch
 from bitlinkpay.chains.ton.wire import Malformed, canonical_address, canonical_hash
 from bitlinkpay.chains.transport import Endpoint
 from bitlinkpay.chains.trial import CannotTry, Trial
@@ -188,6 +191,12 @@ class TonChain:
             raise CannotTry(unable[0])
         few = f"tried by {len(seen)} of the {self.quorum.size} endpoints that have to agree"
         return replace(seen[0], doubt=f"{few}: {unable[0]}")
+
+    async def watch_transfers(self, asset: Asset) -> Findings:
+        """Judge a jetton by its newest transfers, see `chains.trial.TransferWatcher`."""
+        orders = await self.quorum.first(lambda node: newest_orders(node, asset))
+        said = [await self.quorum.agree(partial(watch, asset=asset, txid=txid)) for txid in orders]
+        return sum_up([one for one in said if one is not None])
 
     async def endpoints(self) -> Sequence[EndpointStatus]:
         """Ask every endpoint for its newest masterchain block."""

@@ -117,14 +117,14 @@ class _Try:
     def _judge(self, found: Emulated, first: RawEmulated, goal: str, *, held: int, had: int) -> Trial:
         if not first.description.is_whole:
             return Trial(self._units, failure=f"the payer's jetton wallet refuses the order{_code(first)}")
-        onward = [one for one in first.out_msgs if _is_money(one) and canonical_address(one.destination) == goal]
+        onward = [one for one in first.out_msgs if is_money(one) and canonical_address(one.destination) == goal]
         if not onward:
             return Trial(self._units, failure="the payer's jetton wallet sends nothing to the recipient's")
         last = found.next(onward[0])
         if not last.description.is_whole:
             return Trial(self._units, failure=f"the recipient's jetton wallet sends it back{_code(last)}")
         holds, has = self._holding(found, first, self._holder), self._holding(found, last, TARGET)
-        said = _said(onward[0])
+        said = said_units(onward[0])
         came = has - had if has is not None else said if said != self._units else None
         return Trial(self._units, left=held - holds if holds is not None else None, came=came)
 
@@ -133,12 +133,13 @@ class _Try:
         return read_balance(data, owner, self._asset.contract) if data is not None else None
 
 
-def _is_money(message: RawMessage) -> bool:
+def is_money(message: RawMessage) -> bool:
+    """Say whether a message carries jettons from one jetton wallet to another."""
     return op_of(body_of(message)) == INTERNAL_TRANSFER
 
 
-def _said(message: RawMessage) -> int:
-    """Return how much a message between jetton wallets says that it brings."""
+def said_units(message: RawMessage) -> int:
+    """Return how many jettons such a message says that it brings."""
     body = body_of(message)
     assert body is not None, "chosen by what it says"
     try:
