@@ -4,6 +4,7 @@ import logging
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,9 @@ asyncio.run(notifier.beat_until(asyncio.Event()))
 """
 BEATING = BEATS.format(first="")
 PRINTING = BEATS.format(first="print('x' * (1 << 20), flush=True)")
+DEAF = (
+    "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); signal.pause()"
+)
 NEVER_READY = "import signal; signal.pause()"
 LONG = 1000.0
 """Seconds, longer than any patience: how far a moment is put back that a test does not wait for."""
@@ -193,3 +197,21 @@ def test_a_child_that_nothing_ends_is_killed_once_in_a_span(supervise, caplog):
     supervisor._end(child, time.monotonic())
     assert not child.is_hung(time.monotonic(), Patience())
     assert len(blamed(caplog)) == 1
+
+
+def test_a_child_that_hangs_does_not_outlive_its_supervisor():
+    """It would keep its ports and locks, and the next deployment could not begin."""
+    code = f"""
+import signal, sys
+from bitlinkpay.supervisor.child import Child, Patience
+child = Child("deaf", [sys.executable, "-c", {DEAF!r}])
+child.launch(Patience())
+signal.pause()
+"""
+    supervisor = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    deaf = int(supervisor.stderr.readline())
+    os.kill(deaf, signal.SIGSTOP)
+    supervisor.kill()
+    supervisor.wait()
+    with supervisor.stderr as line:
+        assert line.read() == "", "whoever held its end of the line is gone"

@@ -20,7 +20,7 @@ from bitlinkpay.settings import load_settings
 from bitlinkpay.supervisor.child import Patience
 from bitlinkpay.supervisor.deployment import Supervisor
 start_log("INFO")
-Supervisor(load_settings(Path(argv[1])), patience=Patience(running_s=4)).run(lambda: print("ready", flush=True))
+Supervisor(load_settings(Path(argv[1])), patience=Patience(running_s=10)).run(lambda: print("ready", flush=True))
 """
 CONFIG = """
 api_processes = 1
