@@ -16,7 +16,7 @@ from tests.flows.harness import ALL_STATUSES, REGISTRY, World
 from bitlinkpay.chains.base import Arrival
 from bitlinkpay.chains.simulated_format import address_from
 from bitlinkpay.core.assets import Asset, Family, Network
-from bitlinkpay.core.errors import Problem
+from bitlinkpay.core.errors import Problem, Unavailable
 from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.pool import Database
 from bitlinkpay.deposits.model import DepositState
@@ -185,7 +185,7 @@ class Simulation:
                 while await self.goes_on(self.world.watchers[network_id]):
                     continue
             await fan_out(database, dict.fromkeys(EVENT_KINDS, delivery_of))
-        except (Crash, ConnectionResetError):
+        except (Crash, Unavailable):
             self.happened["crashed"] += 1
         await self.world.check()
         await self.replace_watchers(lambda name: self.world.build_watcher(self.world.chain(name)))
@@ -198,7 +198,7 @@ class Simulation:
     async def goes_on(self, watcher: Watcher) -> bool:
         try:
             return await watcher.step()
-        except ConnectionResetError:
+        except Unavailable:
             return True
 
     # --- the end ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tests.support.crowd import WrongClock, crowd
 from bitlinkpay.chains.outgoing import Broadcast, Intent, Payment, Purpose, Signed, numbers_taken
 from bitlinkpay.core.assets import Asset
 from bitlinkpay.core.clock import Clock, SystemClock
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.core.ids import SendingId, new_uuid7
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
@@ -304,7 +305,7 @@ async def test_PAY_01_killed_between_steps_of_a_send_it_is_still_one_payment(lan
 async def _step(worker: LaneWorker[object]) -> bool:
     try:
         return await worker.step()
-    except ConnectionResetError:
+    except Unavailable:
         return True
 
 
