@@ -28,7 +28,7 @@ sim: $(VENV)/.dev
 	@BITLINKPAY_CRASHES=$(or $(N),2000) BITLINKPAY_CRASH_SEED=$(SEED) $(BIN)/python -m pytest -n $(WORKERS) -q tests/crashes -k schedules $(ARGS)
 
 kills: $(VENV)/.dev nodes
-	@$(BIN)/python -m tests.kills N=$(or $(N),50) SEED=$(SEED) $(ARGS)
+	@$(BIN)/python -m tests.kills N=$(or $(N),50) SEED=$(SEED) ENDPOINTS=$(or $(ENDPOINTS),0) $(ARGS)
 
 bench: $(VENV)/.dev nodes
 	@$(BIN)/python -m bench $(ARGS)

@@ -13,6 +13,7 @@ from random import Random
 from typing import TypeVar
 
 from tests.kills.towns import TOWNS, Town
+from tests.kills.weather import Weather, blowing
 from tests.support.live import Live, eventually, kill
 from tests.support.person import NO_REST, Person
 
@@ -45,13 +46,14 @@ class Toll:
     callbacks: int = 0
     sweeps: int = 0
     settlements: int = 0
+    blows: int = 0
 
     def __str__(self) -> str:
         killed = ", ".join(f"{count} {name}" for name, count in sorted(self.kills.items()))
         return (
             f"{self.family:8} {self.kills.total():3} kills ({killed}): {self.orders} orders,"
             f" {self.withdrawals} withdrawals, {self.settlements} settlements, {self.sweeps} sweeps,"
-            f" {self.callbacks} callbacks;"
+            f" {self.callbacks} callbacks, {self.blows} answers spoilt;"
             f" {self.doubled} doubled, {self.lost} lost"
         )
 
@@ -240,26 +242,39 @@ async def _living(town: Town) -> AsyncIterator[None]:
             await task
 
 
-async def besiege(family: str, kills: int, seed: int, folder: Path) -> Toll:
+async def besiege(family: str, kills: int, seed: int, folder: Path, endpoints: int = 0) -> Toll:
     """Run a deployment on a family's network, kill its processes so often, and return what that cost.
+
+    Args:
+        family: whose network.
+        kills: how often.
+        seed: of the dice.
+        folder: the deployment's data folder.
+        endpoints: how many the deployment has, all of them in bad weather until everything is counted; 0 for the
+            network's own, which are good.
 
     Raises:
         AssertionError: money was lost or doubled, or something never came to its end.
     """
-    toll = Toll(family)
+    toll, dice = Toll(family), Random(seed)
     async with AsyncExitStack() as stack:
         town = await stack.enter_async_context(TOWNS[family]())
+        weather = await stack.enter_async_context(Weather.start(town.net.urls, dice, endpoints=endpoints))
+        if endpoints:
+            town.go_behind(weather.urls)
         await stack.enter_async_context(_living(town))
         live = await stack.enter_async_context(Live.start(folder, [town], policy=town.policy, config=NO_REST))
         await live.command("merchant", "set-policy", "Shop", "--payout-networks", "127.0.0.0/8")
         if town.pin:
             await _pin(town, live)
-        siege = Siege(town, live, load_registry(folder / "devnet.toml"), Random(seed), toll)
+        siege = Siege(town, live, load_registry(folder / "devnet.toml"), dice, toll)
         await siege.fund()
         await siege.go_home()
-        for number in range(kills):
-            await siege.strike(number)
+        async with blowing(weather):
+            for number in range(kills):
+                await siege.strike(number)
         await siege.count(kills)
+        toll.blows = weather.sky.struck.total()
     return toll
 
 
@@ -269,7 +284,7 @@ async def _pin(town: Town, live: Live) -> None:
     registry = load_registry(live.folder / "devnet.toml")
     assert town.pin is not None
     town.text = await town.pin(parse_address(registry.networks[town.network], wallet))
-    (live.folder / "devnet.toml").write_text(town.text)
+    (live.folder / "devnet.toml").write_text(town.row())
     live.server.send_signal(signal.SIGTERM)
     await asyncio.to_thread(live.server.wait, 30)
     await live.serve()

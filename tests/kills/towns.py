@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -44,6 +44,9 @@ _AN_HOUR_MS = 3_600_000
 class TestNetwork(Protocol):
     """What every family's test network can do."""
 
+    @property
+    def urls(self) -> Sequence[str]: ...
+
     async def fund(self, address: str, asset: Asset, units: int) -> object: ...
 
     async def mine(self, blocks: int = 1) -> object: ...
@@ -82,9 +85,21 @@ class Town:
     pause_s: float = 0.5
     pin: Callable[[str], Awaitable[str]] | None = None  # completes the row once the platform's wallet is known
     pay_tagged: Callable[[str, int, str], Awaitable[None]] | None = None
+    endpoints: Sequence[str] = ()
 
     def row(self) -> str:
-        return self.text
+        return self._text_of(self.text)
+
+    def go_behind(self, urls: Sequence[str]) -> None:
+        """Give the deployment other endpoints than the network's own."""
+        self.endpoints = urls
+
+    def _text_of(self, text: str) -> str:
+        if not self.endpoints:
+            return text
+        quorum = f"quorum = {min(2, len(self.endpoints) - 1) or 1}"
+        kept = "\n".join(line for line in text.splitlines() if not line.startswith("quorum = "))
+        return kept.replace(json.dumps(list(self.net.urls)), f"{json.dumps(list(self.endpoints))}\n{quorum}")
 
     @property
     def policy(self) -> str:

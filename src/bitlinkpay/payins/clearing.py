@@ -11,6 +11,7 @@ from bitlinkpay.chains.base import Chain, ChainError
 from bitlinkpay.chains.outputs import OutputChain
 from bitlinkpay.chains.registry import Registry
 from bitlinkpay.core.clock import Clock
+from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.core.ids import DepositId
 from bitlinkpay.db.driver import Tx
 from bitlinkpay.db.pool import Database
@@ -77,6 +78,9 @@ class Clearing:
             concerns, unread = await self._concerns(deposits, height)
             fine = [d for d in deposits if d.asset not in unread and d.deposit_id not in concerns]
             verdicts = await self._screener.screen(await self._arrived(fine))
+        except (ChainError, Unavailable) as error:
+            log.warning("nothing can be settled at sight: %s", error)
+            return []
         except Exception:  # what is wrong here must not stop the reading; `settle` meets it again
             log.exception("nothing can be settled at sight")
             return []

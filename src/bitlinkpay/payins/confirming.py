@@ -18,6 +18,7 @@ from bitlinkpay.deposits.model import Deposit
 log = logging.getLogger(__name__)
 
 _TOO_FEW: Final = "the amount asks for {} independent endpoints, fewer are named"
+_NOT_NOW: Final = "too few independent endpoints show it now"
 
 Stricter = Mapping[Demand, Chain | None]
 """By demand who can meet it, None where too few endpoints are named; what the network meets anyway is left out."""
@@ -47,15 +48,20 @@ class Confirming:
         chain = self._stricter[demand]
         try:
             text = _TOO_FEW.format(demand.quorum) if chain is None else await self._objection(chain, deposit)
-        except ChainError as error:
-            text = f"too few independent endpoints show it: {error}"
+        except ChainError as error:  # reads differently at every look
+            self._tell(deposit, logging.WARNING, _NOT_NOW, f"{_NOT_NOW}: {error}")
+            return False
         if text is None:
             self._confirmed.add(deposit.deposit_id)
             return True
-        if text and self._told.get(deposit.deposit_id) != text:
-            log.critical("%s: %s units in %s wait: %s", deposit.asset, deposit.units, deposit.txid, text)
-            self._told[deposit.deposit_id] = text
+        if text:
+            self._tell(deposit, logging.CRITICAL, text, text)
         return False
+
+    def _tell(self, deposit: Deposit, level: int, why: str, text: str) -> None:
+        if self._told.get(deposit.deposit_id) != why:
+            log.log(level, "%s: %s units in %s wait: %s", deposit.asset, deposit.units, deposit.txid, text)
+            self._told[deposit.deposit_id] = why
 
     async def _objection(self, chain: Chain, deposit: Deposit) -> str | None:
         """Return why a stricter reader does not bear a deposit out, "" while it has not got there, None if it does."""
