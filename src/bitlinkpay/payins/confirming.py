@@ -45,23 +45,17 @@ class Confirming:
         demand = self._registry.assets[deposit.asset].demand(deposit.units)
         if demand not in self._stricter or deposit.deposit_id in self._confirmed:
             return True
-        chain = self._stricter[demand]
+        chain, level, why = self._stricter[demand], logging.CRITICAL, ""
         try:
             text = _TOO_FEW.format(demand.quorum) if chain is None else await self._objection(chain, deposit)
-        except ChainError as error:  # reads differently at every look
-            self._tell(deposit, logging.WARNING, _NOT_NOW, f"{_NOT_NOW}: {error}")
-            return False
+        except ChainError as error:  # which reads differently at every look
+            level, why, text = logging.WARNING, _NOT_NOW, f"{_NOT_NOW}: {error}"
         if text is None:
             self._confirmed.add(deposit.deposit_id)
-            return True
-        if text:
-            self._tell(deposit, logging.CRITICAL, text, text)
-        return False
-
-    def _tell(self, deposit: Deposit, level: int, why: str, text: str) -> None:
-        if self._told.get(deposit.deposit_id) != why:
+        elif text and self._told.get(deposit.deposit_id) != (why or text):
             log.log(level, "%s: %s units in %s wait: %s", deposit.asset, deposit.units, deposit.txid, text)
-            self._told[deposit.deposit_id] = why
+            self._told[deposit.deposit_id] = why or text
+        return text is None
 
     async def _objection(self, chain: Chain, deposit: Deposit) -> str | None:
         """Return why a stricter reader does not bear a deposit out, "" while it has not got there, None if it does."""

@@ -249,11 +249,11 @@ class TronNet:
         for txid, transaction in waiting:
             if transaction.raw_data.expiration <= parent.header.timestamp:
                 continue
+            del transaction.ret[:]  # of the block that it stood in before a fork: no bytes of its own
             try:
                 outcomes[txid] = self.head.apply(transaction, txid, time)
             except Refused:
                 continue
-            del transaction.ret[:]
             transaction.ret.add(contractRet=CONTRACT_RESULTS.index(outcomes[txid].ended))
             transactions.append(transaction)
         header = messages.new(
