@@ -31,7 +31,7 @@ async def settle_and_die(office: Office, fuse: Fuse) -> None:
     try:
         await automatic.trigger()
         await automatic.carry_out()
-    except (Crash, ConnectionResetError, Unavailable):
+    except (Crash, Unavailable):
         return
 
 

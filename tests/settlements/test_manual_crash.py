@@ -24,7 +24,7 @@ async def die(office: Office, fuse: Fuse, step: Callable[[Office, FaultyDatabase
     """Do something on a database that fails at the fuse's step."""
     try:
         await step(office, FaultyDatabase(office.world.database, fuse))
-    except (Crash, ConnectionResetError, Unavailable):
+    except (Crash, Unavailable):
         return
 
 
