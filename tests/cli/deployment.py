@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from tests.flows.harness import Inbox, Lists
+from tests.support.authority import envelope_pem
 
 from bitlinkpay.app.networks import chains_of
 from bitlinkpay.app.platform import Platform, open_platform
@@ -24,6 +25,7 @@ from bitlinkpay.payins.model import NewOrder, Payin
 from bitlinkpay.payins.reconciling import Reconciling
 from bitlinkpay.risk.service import Screening
 from bitlinkpay.settings import load_running
+from bitlinkpay.signer.files import make_private_folder, write_new
 from bitlinkpay.webhooks.model import Answer
 from bitlinkpay.webhooks.relay import Relay
 from bitlinkpay.webhooks.subscriber import delivery_of, fan_out
@@ -91,6 +93,10 @@ class Deployment:
         return json.loads(said.out), said.err.removeprefix("bitlinkpay: ").strip()
 
     def merchant(self, name: str = "Corner Shop", *words: str) -> dict:
+        keys = self.folder / "keys"
+        make_private_folder(keys)
+        if not (keys / "envelope.key").exists():  # the command would take a tenth of a second of a core for it
+            write_new(keys / "envelope.key", envelope_pem())
         return self.json("merchant", "create", name, "--out", str(self.folder / name), *words)
 
     def act(self, work: Callable[[Platform], Coroutine[object, object, object]]) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.support.authority import ThriftyAuthority
 from tests.support.sealing import SEALER
 
 from bitlinkpay.db.pool import Database
@@ -25,7 +26,7 @@ def authority_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def authority(authority_folder: Path) -> Authority:
-    return Authority.open(authority_folder, HOSTS, now=NOW)
+    return ThriftyAuthority.open(authority_folder, HOSTS, now=NOW)
 
 
 @pytest.fixture

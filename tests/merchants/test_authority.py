@@ -199,8 +199,9 @@ def test_certificates_chain_to_the_ca(authority: Authority, authority_folder: Pa
     assert (constraints.ca, constraints.path_length) == (True, 0)
 
 
-def test_two_clients_share_no_key(authority: Authority) -> None:
-    assert authority.issue_client("tea", now=NOW).spki != authority.issue_client("tea", now=NOW).spki
+def test_two_clients_share_no_key(tmp_path: Path) -> None:
+    opened = Authority.open(tmp_path / "keys", HOSTS, now=NOW)
+    assert opened.issue_client("tea", now=NOW).spki != opened.issue_client("tea", now=NOW).spki
 
 
 def test_an_envelope_for_the_handed_out_key_opens(authority: Authority) -> None:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from tests.merchants.conftest import NOW
+from tests.merchants.conftest import HOSTS, NOW
 from tests.support.news import until_heard
 from tests.support.sealing import SEALER
 
@@ -140,7 +141,8 @@ async def test_API_05_under_load_nobody_is_let_in_after_the_notification(
     assert not answers[-1]
 
 
-async def test_creating_many_at_once_gives_each_its_own_name_and_key(database: Database, authority: Authority) -> None:
+async def test_creating_many_at_once_gives_each_its_own_name_and_key(database: Database, tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path / "keys", HOSTS, now=NOW)
     outcomes = await at_once(database, [lambda tx: service.create(tx, authority, SEALER, "Tea", now=NOW)] * 5)
     created = [outcome for outcome in outcomes if isinstance(outcome, Created)]
     assert len(created) == 5

@@ -108,7 +108,11 @@ def make_server(issuer: Issuer, key: EllipticCurvePrivateKey, hosts: Sequence[st
 
 def make_client(issuer: Issuer, broker: str, now: datetime) -> ClientPair:
     """Return a new RSA key with a client certificate in a merchant's name."""
-    key = new_rsa_key()
+    return certify_client(issuer, new_rsa_key(), broker, now)
+
+
+def certify_client(issuer: Issuer, key: RSAPrivateKey, broker: str, now: datetime) -> ClientPair:
+    """Return a key with a client certificate for it in a merchant's name."""
     builder = _start(issuer.certificate.subject, _name(broker), key.public_key(), now, CLIENT_LIFE)
     builder = _end(builder, issuer.certificate, ExtendedKeyUsageOID.CLIENT_AUTH, is_encrypting=True)
     certificate = builder.sign(issuer.key, hashes.SHA256())

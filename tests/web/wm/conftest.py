@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from tests.support.authority import ThriftyAuthority
 from tests.web.wm.platform import MerchantApi
 
 from bitlinkpay.chains.outgoing import Wallet
@@ -29,7 +30,7 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     folder = tmp_path_factory.mktemp("authority") / "keys"
-    return Authority.open(folder, ["localhost"], now=datetime.now(UTC))
+    return ThriftyAuthority.open(folder, ["localhost"], now=datetime.now(UTC))
 
 
 @pytest.fixture(scope="session")
