@@ -123,6 +123,21 @@ async def test_the_same_failure_everywhere_keeps_its_name() -> None:
         await agree(quorum_of(1, Source("a", GapError("no block")), Source("b", ChainError("down"))))
 
 
+async def test_whoever_failed_is_named_and_named_once() -> None:
+    """Of several endpoints one had to guess which answered in another form."""
+    a, b = (
+        Source("http://a", GapError("the answer has another form")),
+        Source("http://b", GapError("http://b: HTTP 500")),
+    )
+    with pytest.raises(GapError, match=r"^http://a: the answer has another form$"):
+        await agree(quorum_of(1, a, b))
+    a.answer = GapError("the answer has another form")
+    with pytest.raises(NotEnoughAnswers) as told:
+        await agree(quorum_of(2, a, b, Source("http://c")))
+    reasons = str(told.value).removeprefix("1 of 2 endpoints agree: ").split("; ")
+    assert sorted(reasons) == ["http://a: the answer has another form", "http://b: HTTP 500"]
+
+
 async def test_none_and_empty_are_answers_like_others() -> None:
     assert await agree(quorum_of(2, Source("a", None), Source("b", None))) is None
     assert await agree(quorum_of(2, Source("a", []), Source("b", []))) == []
