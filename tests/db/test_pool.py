@@ -408,8 +408,10 @@ async def test_channels_are_kept_apart_and_may_be_added_later(database: Database
     assert first == ["", "1"]
 
 
-async def test_listening_starts_before_the_server_does(app_dsn: str, folder: Path, server: TestServer):
-    """A process that starts first connects once the server is there."""
+async def test_listening_starts_before_the_server_does(
+    app_dsn: str, folder: Path, server: TestServer, caplog: pytest.LogCaptureFixture
+):
+    """A process that starts first connects once the server is there, and tells once that it is not."""
     heard: list[str] = []
     listener = Listener(app_dsn.replace(server.host, str(folder)))
     listener.add("outbox", heard.append)
@@ -417,6 +419,7 @@ async def test_listening_starts_before_the_server_does(app_dsn: str, folder: Pat
     (folder / f".s.PGSQL.{server.port}").symlink_to(Path(server.host) / f".s.PGSQL.{server.port}")
     await until(lambda: heard == [""])
     await listener.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 async def test_problems_of_this_package_carry_their_code():

@@ -27,6 +27,7 @@ class Listener:
         self._heard: set[str] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failures = 0  # since it was heard last
 
     def add(self, channel: str, callback: Callback) -> None:
         """Call `callback(payload)` for each notification on `channel`, beginning soon; returns at once."""
@@ -45,19 +46,19 @@ class Listener:
             await asyncio.wait([task])
 
     async def _stay(self) -> None:
-        failures = 0
         while True:
             try:
                 await self._hear()
-                failures = 0
             except (*DRIVER_ERRORS, TimeoutError) as error:
-                _log.warning("lost the LISTEN connection, polling until it is back: %s", one_line(error))
-            await asyncio.sleep(_PAUSE_S[min(failures, len(_PAUSE_S) - 1)])
-            failures += 1
+                if not self._failures:  # told once for as long as it lasts
+                    _log.warning("lost the LISTEN connection, polling until it is back: %s", one_line(error))
+                self._failures += 1
+            await asyncio.sleep(_PAUSE_S[min(self._failures, len(_PAUSE_S) - 1)])
 
     async def _hear(self) -> None:
         name = {"application_name": "bitlinkpay listen"}
         connection = await connect(self._dsn, timeout=10, command_timeout=_PULSE_S, server_settings=name)
+        self._failures = 0
         connection.add_termination_listener(lambda _: self._changed.set())
         try:
             while not connection.is_closed():
