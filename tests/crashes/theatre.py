@@ -41,6 +41,9 @@ from bitlinkpay.webhooks.relay import Relay
 
 _SIGNED = "select a.txid from transaction_attempts a join transactions t using (transaction_id) where a.txid <> '' and t.number > 0"
 REVIEW_ABOVE = Decimal(1)
+FUNDS = 4
+"""How often the company pays into the hot wallet: what fifty schedules settle may wait at addresses that none sweeps. Once for
+all would be so much that a person has to look."""
 BOOKS_EVERY = 10
 """After how many schedules the books are held against everything: a sixth of what a schedule costs would be this."""
 _numbers = itertools.count()
@@ -66,7 +69,8 @@ class Theatre:
         cashier = Cashier(world, RING, clock, vault=VAULT)
         for network, asset in CASTS:
             await earn(cashier, asset, "95")
-            await cashier.fund(asset, "95")
+            for _ in range(FUNDS):
+                await cashier.fund(asset, "95")
             if GAS[network] != asset:
                 await cashier.fund(GAS[network], "50")
             await cashier.ask(asset, "1")
