@@ -19,7 +19,7 @@ from bitlinkpay.db.embedded import EmbeddedPostgres
 from bitlinkpay.db.home import ClusterLost, open_home
 from bitlinkpay.settings import Address, DatabaseSettings, Settings
 from bitlinkpay.supervisor.child import PASSPHRASE_VARIABLE, Child, Patience, environment
-from bitlinkpay.supervisor.deployment import Supervisor, _must_be_free, _plan, _reap, _run_all
+from bitlinkpay.supervisor.deployment import Supervisor, _must_be_free, _plan, _reap, _rest_s, _run_all
 
 EXTERNAL = DatabaseSettings(dsn="postgresql://nowhere")
 
@@ -69,11 +69,11 @@ def test_a_child_that_died_young_waits_longer_each_time(tmp_path):
     child = running(Child("short", program("pass")))
     child.process.wait()
     first = child.process
-    for failures, too_soon in ((0, 0.0), (3, 0.7), (10, 14.0), (50, 14.0)):
-        child.failures, child.started_at = failures, time.monotonic() - too_soon
-        supervisor._restart(child)
-        assert (child.process, child.failures) == (first, failures)
-    child.failures, child.started_at = 50, time.monotonic() - 15.1
+    assert [_rest_s(failures) for failures in (0, 1, 3, 10, 50)] == [0.1, 0.2, 0.8, 15, 15]
+    child.failures, child.started_at = 50, time.monotonic()  # 15 s: a machine may stall for some of them
+    supervisor._restart(child)
+    assert (child.process, child.failures) == (first, 50)
+    child.started_at -= 15
     supervisor._restart(child)
     assert (child.process is not first, child.failures) == (True, 51)
     child.process.wait()
@@ -244,7 +244,7 @@ def test_a_request_to_stop_ends_a_start_that_waits(folder, monkeypatch):
         asked_at = time.monotonic()
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0
-        assert time.monotonic() - asked_at < 3
+        assert time.monotonic() - asked_at < 20
         connection.close()
     assert everybody != set()
     assert [pid for pid in everybody if alive(pid)] == []

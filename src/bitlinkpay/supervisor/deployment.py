@@ -156,7 +156,7 @@ class Supervisor:
 
     def _restart(self, child: Child) -> None:
         lived = time.monotonic() - child.started_at
-        if lived < min(2 ** min(child.failures, 8) / 10, _SLOWEST_RESTART_S):
+        if lived < _rest_s(child.failures):
             return
         child.failures = 0 if lived > _LONG_LIFE_S else child.failures + 1
         code = child.process.returncode if child.process else None
@@ -176,6 +176,11 @@ class Supervisor:
                 _reap(child.process, deadline)
         if self._postgres:
             self._postgres.stop()
+
+
+def _rest_s(failures: int) -> float:
+    """Return how long a child that failed so often lives at least before it is started again."""
+    return min((1 << min(failures, 8)) / 10, _SLOWEST_RESTART_S)
 
 
 def _plan(settings: Settings) -> list[Child]:
