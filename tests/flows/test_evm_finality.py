@@ -1,12 +1,10 @@
 """Deep forks and stalled finality on a real node, with money on the way (EVM-19, EVM-20)."""
 
-import pytest
 from tests.flows.evm import ETH, TRANSFER, USDT, EvmWorld
 from tests.nodes.anvil import Anvil
 from tests.nodes.proxy import Proxy
 
 
-@pytest.mark.timeout(300)
 async def test_EVM_19_a_fork_of_160_blocks_before_finality_takes_back_what_was_never_credited(
     database, clock, ring, tmp_path
 ):

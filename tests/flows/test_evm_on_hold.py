@@ -71,7 +71,6 @@ async def checked(node: Anvil, live: Live, folder: Path) -> None:
             assert row["chain"] == "as the row says; 1 of 1 transfers went through when tried"
 
 
-@pytest.mark.timeout(300)
 async def test_DEP_22_a_worker_holds_a_token_of_other_decimals_at_its_start(open_folder):
     async with Anvil.start(chain_id=31337) as node:
         token = await node.deploy("PlainToken", ("string", "string", "uint8"), ["Tether USD", "USDT", 18])

@@ -20,7 +20,6 @@ from bitlinkpay.sending import thawing
 from bitlinkpay.settings import Settings
 from bitlinkpay.signer.keyring import KeyRing
 
-pytestmark = pytest.mark.timeout(120)
 STRANGER = "0x00000000000000000000000000000000000abc01"
 UNIT = 10**6
 

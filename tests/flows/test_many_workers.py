@@ -3,7 +3,6 @@
 from dataclasses import replace
 from random import Random
 
-import pytest
 from tests.flows.conftest import Start
 from tests.flows.paying import STRANGERS, Cashier
 from tests.flows.test_payouts import earn
@@ -66,7 +65,6 @@ async def check_sent(cashier: Cashier, payouts: int, units: int) -> None:
     await world.settle()
 
 
-@pytest.mark.timeout(300)
 async def test_PAY_03_workers_that_take_each_others_lease_send_each_payout_once(start: Start, ring: KeyRing) -> None:
     cashier = Cashier(await start(), ring, ManualClock())
     await earn(cashier, ASSET, "5000")

@@ -63,7 +63,6 @@ async def environment_of(api: MerchantApi, folder: Path) -> dict[str, str]:
 
 
 @needs_go
-@pytest.mark.timeout(300)
 async def test_API_43_gos_own_tls_and_crypto_speak_the_protocol(api: MerchantApi, tmp_path: Path) -> None:
     program = await build("handmade", tmp_path)
     code, out = await run(str(program), folder=tmp_path, environment=await environment_of(api, tmp_path))
@@ -87,7 +86,6 @@ async def fetch_sdk(folder: Path) -> str:
 
 
 @needs_go
-@pytest.mark.timeout(300)
 async def test_API_43_the_public_go_sdk_unmodified(api: MerchantApi, tmp_path: Path) -> None:
     source = tmp_path / "sdk"
     shutil.copytree(FOLDER / "sdk", source)

@@ -22,7 +22,6 @@ from bitlinkpay.payins import arrivals
 from bitlinkpay.payins.model import Payin
 from bitlinkpay.signer.keyring import KeyRing
 
-pytestmark = pytest.mark.timeout(300)
 AMOUNT = 12_345_670  # hundred-millionths: digits to the last that every asset takes
 
 

@@ -29,7 +29,6 @@ from bitlinkpay.sending.outputs import store as outputs
 from bitlinkpay.sending.parts import LaneParts
 from bitlinkpay.sending.service import Ending, Stage
 
-pytestmark = pytest.mark.timeout(300)
 PLACES = (3, 9, 14, 18, 22, 26, 30, 34)
 
 

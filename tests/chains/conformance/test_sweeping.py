@@ -15,7 +15,6 @@ from bitlinkpay.payins.model import Payin
 from bitlinkpay.signer.keyring import KeyRing
 from bitlinkpay.treasury.service import ANYTHING
 
-pytestmark = pytest.mark.timeout(300)
 COLLECTING = [name for name in NETWORKS if name != "ton"]  # its one wallet takes deposits and pays
 WORTH = Decimal(36_000)
 """What each order is worth, so that collecting it pays on every network."""

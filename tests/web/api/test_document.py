@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -97,7 +96,6 @@ def send_all(cases: SearchStrategy[schemathesis.Case], url: str, client: RestCli
     send()
 
 
-@pytest.mark.timeout(170)
 async def test_the_server_keeps_to_its_document_whatever_is_sent(rest: Rest) -> None:
     signer: Signer = await rest.signer(rate_per_minute=1_000_000)
     await rest.give(signer.merchant, "usdt-tron", 10**9)
