@@ -15,7 +15,7 @@ from tests.support.clock import ManualClock
 from tests.support.databases import Databases
 from tests.support.memory import roomy_memory
 from tests.support.schedule import Schedule
-from tests.support.server import TestServer
+from tests.support.server import TestServer, free_port
 
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
 from bitlinkpay.db.embedded import EmbeddedPostgres
@@ -56,7 +56,7 @@ def _launch(config: pytest.Config) -> TestServer:
         _remove_abandoned(Path(parent or tempfile.gettempdir()))
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         folder.chmod(0o711)
-        port = int(os.environ.get("BITLINKPAY_TEST_PORT", "0")) or TestServer.free_port()
+        port = int(os.environ.get("BITLINKPAY_TEST_PORT", "0")) or free_port()
         server = EmbeddedPostgres(folder / "postgres", Options(is_durable=False, tcp_port=port, max_connections=200))
         server.start()
         config.stash[_RUNNING] = (server, folder)

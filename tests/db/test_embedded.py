@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.embedded import AS_ROOT, embedded, read, write
+from tests.support.server import free_port
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.cluster import APP_ROLE, OWNER_ROLE, Options
@@ -181,8 +182,8 @@ async def test_another_user_is_refused_by_the_server_even_where_folders_are_open
     assert psql_as(open_home(running.data_dir).account.name, running, "postgres", sockets).returncode == 0
 
 
-async def test_tcp_is_off_by_default_and_wants_a_password_when_on(data_dir: Path, server):
-    port = type(server).free_port()
+async def test_tcp_is_off_by_default_and_wants_a_password_when_on(data_dir: Path):
+    port = free_port()
     with embedded(data_dir, Options(is_durable=False, tcp_port=port)) as mine:
         mine.administer(f"ALTER ROLE {APP_ROLE} PASSWORD 'right horse'")
         url = f"postgresql://{APP_ROLE}:%s@127.0.0.1:{port}/bitlinkpay"

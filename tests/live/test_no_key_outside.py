@@ -18,7 +18,8 @@ from pathlib import Path
 
 import base58
 import pytest
-from tests.support.live import Live, Receiver, children, eventually, free_port
+from tests.support.live import Live, Receiver, children, eventually
+from tests.support.server import free_port
 
 from bitlinkpay.chains.outgoing import KeyRole
 from bitlinkpay.chains.registry import load_registry

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.live import Live, Receiver, children, eventually, free_port
+from tests.support.live import Live, Receiver, children, eventually
+from tests.support.server import free_port
 
 from bitlinkpay.signer.client import SignerClient
 from bitlinkpay.signer.problems import SignerUnreachable

@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from tests.support.live import children, free_port
+from tests.support.live import children
+from tests.support.server import free_port
 
 from bitlinkpay.core.errors import Unavailable
 from bitlinkpay.db.embedded import EmbeddedPostgres

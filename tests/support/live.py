@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ from aiohttp import web
 from eth_utils import to_checksum_address
 from standardwebhooks import Webhook
 from tests.support.office import open_office, run_command
+from tests.support.server import free_port
 
 from bitlinkpay.cli.console import find_deployment
 from bitlinkpay.client.wm import KeyFiles, WmClient
@@ -280,15 +279,6 @@ async def eventually(ask: Callable, good: Callable[[object], bool], *, seconds: 
             answer = error
         assert time.monotonic() < deadline, f"never came: {answer}"
         await asyncio.sleep(0.25)
-
-
-def free_port() -> int:
-    """A port below those that the system hands to outgoing connections, which might take it before we listen."""
-    while True:
-        port = secrets.choice(range(20_000, 32_000))
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def kill(pid: int) -> None:

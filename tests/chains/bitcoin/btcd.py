@@ -13,7 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from tests.nodes.anvil import die_with_parent
-from tests.support.live import free_port
+from tests.support.server import free_port
 
 USER, PASSWORD = "bitlinkpay", "p@ss/wörd"
 _START_S = 20
