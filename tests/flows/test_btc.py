@@ -13,6 +13,7 @@ from tests.flows.bitcoin import BTC, BitcoinWorld
 
 from bitlinkpay.chains.bitcoin.script import address_of
 from bitlinkpay.chains.codec.bitcoin import TEST
+from bitlinkpay.payins.clearing import DOUBT
 
 OTHER = TestKey.of("somebody else")
 
@@ -294,8 +295,11 @@ async def test_NODE_01_an_output_that_the_node_s_own_state_lacks_is_held(world):
     txid, _ = await world.send(order), await world.send(honest)
     world.node.edit = lambda method, params, result: None if method == "gettxout" and params[0] == txid else result
     await world.mine_blocks(3)
-    assert await world.states(order) == [("quarantined", "")]
+    assert await world.states(order) == [("final", "")], "it is looked at again"
     assert await world.is_paid(honest)
+    world.clock.advance(DOUBT)
+    await world.settle()
+    assert await world.states(order) == [("quarantined", "")]
 
 
 async def test_a_payer_that_cannot_be_read_now_holds_up_his_own_deposit_only(world):
