@@ -1,10 +1,9 @@
 """Tells whoever started this process that it is up and that it still runs, in the words of sd_notify(3).
 
 systemd names a socket; our own supervisor hands one end of a pair down (docs/decisions/0032). In a terminal nobody
-listens, and nothing is said but `ready`.
+listens, and nothing is said but `ready`. Without asyncio, which the supervisor has no use for (`heartbeat` has).
 """
 
-import asyncio
 import os
 import socket
 import sys
@@ -26,7 +25,11 @@ _BEATS: Final = 4  # to a span: one may be late and one lost
 
 
 class Notifier:
-    """The line to whoever started this process. What cannot be sent at once is dropped: nobody is waited for."""
+    """The line to whoever started this process. What cannot be sent at once is dropped: nobody is waited for.
+
+    Attributes:
+        every_s: how often to `beat`, None where nobody minds.
+    """
 
     def __init__(self, line: socket.socket | None = None, *, address: str = "", span_s: float | None = None) -> None:
         """Take a line; without one nobody listens.
@@ -38,7 +41,7 @@ class Notifier:
         """
         self._line = line
         self._address = address
-        self._every_s = span_s / _BEATS if line and span_s else None
+        self.every_s = span_s / _BEATS if line and span_s else None
         self._beat_at = 0.0
         if line:
             line.setblocking(False)
@@ -71,17 +74,9 @@ class Notifier:
     def beat(self) -> None:
         """Say that we run, if anybody minds our silence and was not told a moment ago. Call it often."""
         now = time.monotonic()
-        if self._every_s and now - self._beat_at >= self._every_s / 2:
+        if self.every_s and now - self._beat_at >= self.every_s / 2:
             self._beat_at = now
             self._say(ALIVE)
-
-    async def beat_until(self, told: asyncio.Event) -> None:
-        """Return when `told` is set; until then say from this very event loop, and no thread, that it runs."""
-        while not told.is_set():
-            self.beat()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
-                    await told.wait()
 
     def _say(self, word: bytes) -> None:
         if self._line is None:

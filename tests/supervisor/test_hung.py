@@ -19,11 +19,12 @@ from bitlinkpay.supervisor.deployment import Supervisor
 
 BEATS = """
 import asyncio, sys
+from bitlinkpay.heartbeat import beat_until
 from bitlinkpay.notifier import Notifier
 notifier = Notifier.take()
 {first}
 notifier.announce()
-asyncio.run(notifier.beat_until(asyncio.Event()))
+asyncio.run(beat_until(notifier, asyncio.Event()))
 """
 BEATING = BEATS.format(first="")
 PRINTING = BEATS.format(first="print('x' * (1 << 20), flush=True)")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bitlinkpay.app.lifetime import until_told
+from bitlinkpay.heartbeat import beat_until
 from bitlinkpay.notifier import Notifier
 
 
@@ -88,7 +89,7 @@ def test_a_listener_that_is_stopped_or_gone_holds_nobody_up(line):
 async def test_beats_come_from_the_loop_that_works(line):
     ours, theirs = line
     notifier, told = Notifier(theirs, span_s=0.04), asyncio.Event()
-    beating = asyncio.create_task(notifier.beat_until(told))
+    beating = asyncio.create_task(beat_until(notifier, told))
     words = []
     while len(words) < 3:
         await asyncio.sleep(0.005)
@@ -113,7 +114,7 @@ async def test_api_and_worker_beat_until_they_are_told_to_end(line):
 
 async def test_one_whose_silence_nobody_minds_still_ends_when_told():
     told = asyncio.Event()
-    beating = asyncio.create_task(Notifier().beat_until(told))
+    beating = asyncio.create_task(beat_until(Notifier(), told))
     await asyncio.sleep(0)
     assert not beating.done()
     told.set()

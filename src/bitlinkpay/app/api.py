@@ -56,10 +56,7 @@ async def run_api(settings: Settings, notifier: Notifier) -> None:
         changes = Changes()
         await changes.follow(platform.database)
         tasks = await stack.enter_async_context(TaskGroup())
-        health = Health(platform.database, SystemClock())
-        await health.look()
-        looking = forever("clock", health.look, pause=LOOK_EVERY, wake=Event())
-        running = [tasks.create_task(loop) for loop in (looking, *following(platform))]
+        running = [tasks.create_task(loop) for loop in following(platform)]
         authority = await open_authority(settings, platform.database)
         opener = Opener(authority.envelope)
         stack.push_async_callback(opener.close)
@@ -69,11 +66,14 @@ async def run_api(settings: Settings, notifier: Notifier) -> None:
         rest = await build_rest(platform, payouts)
         wm = WmApp(EncryptedGate(platform.directory, opener, wall=SystemClock()), desk)
         orders = Orders(platform.database, platform.registry, platform.payins, chains, changes)
+        health = Health(platform.database, SystemClock())
+        await health.look()
         front, site = Door(health, Front(wm, rest)), Door(health, _site(platform, desk, rest, orders))
         listeners = _listeners(settings, authority, front, site)
         for listener in listeners:
             await _listen(listener)
             stack.push_async_callback(listener.stop)
+        running.append(tasks.create_task(forever("clock", health.look, pause=LOOK_EVERY, wake=Event())))
         settle_memory()
         notifier.announce()
         os.nice(_NICENESS)  # not before: a start that yields to everybody may take minutes on a full machine

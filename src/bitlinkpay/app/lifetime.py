@@ -4,6 +4,7 @@ import gc
 import signal
 from asyncio import Event, get_running_loop
 
+from bitlinkpay.heartbeat import beat_until
 from bitlinkpay.notifier import Notifier
 
 
@@ -13,7 +14,7 @@ async def until_told(notifier: Notifier) -> None:
     loop = get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    await notifier.beat_until(told)
+    await beat_until(notifier, told)
 
 
 def settle_memory() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bitlinkpay.core.errors import Problem
+from bitlinkpay.heartbeat import beat_until
 from bitlinkpay.notifier import Notifier
 from bitlinkpay.signer import hardening, selftest
 from bitlinkpay.signer.clock import GuardedClock
@@ -185,7 +186,7 @@ async def _serve_until_signal(folder: Path, signer: Signer, notifier: Notifier) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    beating = asyncio.create_task(notifier.beat_until(stop))  # in this loop: it falls silent with the desk
+    beating = asyncio.create_task(beat_until(notifier, stop))  # in this loop: it falls silent with the desk
     await serve(folder, signer, ready=notifier.announce, stop=stop)
     await beating
 
