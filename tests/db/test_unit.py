@@ -266,7 +266,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for_without_end(wire, fo
 async def test_LED_08_a_server_that_says_nothing_to_commit_leaves_the_outcome_unknown(
     wire, folder, database_name, database, clock
 ):
-    async with impatient(wire, folder, database_name, timedelta(seconds=2)) as silenced:
+    async with impatient(wire, folder, database_name, timedelta(seconds=4)) as silenced:
         wire.arm(lambda _at, request: Fault.SILENCE if is_commit(request) else None)
         with pytest.raises(OutcomeUnknown, match="no answer in time"):
             await silenced.unit(deposit("k", clock, runs=[]))

@@ -1,7 +1,6 @@
 """Many at once: dust floods, full blocks, many orders; the cost follows the transfers and the statements stay few."""
 
 import asyncio
-import time
 from dataclasses import replace
 from uuid import UUID
 
@@ -21,17 +20,27 @@ from bitlinkpay.wallets.service import Allocator
 FLOOD = 5_000
 
 
+async def count_statements(world: World) -> int:
+    """Let another worker read and settle all that TRON has; return how often it turned to the database."""
+    fuse = Fuse()
+    database: Database = FaultyDatabase(world.database, fuse)  # type: ignore[assignment]
+    watcher = world.build_watcher(world.chain("tron"), database)
+    async with world.database.transaction() as tx:
+        await tx.execute("update cursors set lease_until = null")
+    while await watcher.step():
+        continue
+    world.watchers["tron"] = watcher
+    return fuse.ticks
+
+
 @pytest.mark.parametrize("policy", [Policy(), Policy(is_summing=True)])
-async def test_DEP_17_a_dust_flood_on_one_order_stays_fast_and_the_order_is_paid(start, policy: Policy):
+async def test_DEP_17_a_dust_flood_on_one_order_costs_few_statements_and_the_order_is_paid(start, policy: Policy):
     world: World = await start(policy=policy)
     order, other = await world.open_order(), await world.open_order()
     await world.broadcast(*[world.payment(order, units=1)] * (FLOOD - 2), world.payment(order), world.payment(other))
-    began = time.monotonic()
     await world.mine("tron", 4)
-    await world.run()
-    took = time.monotonic() - began
+    assert await count_statements(world) < FLOOD // 4
     await world.settle()
-    assert took < 60, "a block of dust takes seconds, not minutes"
     assert [await world.state(o) for o in (order, other)] == ["paid", "paid"]
     assert (await world.balance()).unassigned_units == FLOOD - 2
     assert await world.rows("select label, count(*) from deposits group by 1 order by 1") == [
@@ -47,16 +56,8 @@ async def test_DEP_17_the_statements_of_a_block_do_not_grow_with_its_transfers(w
         orders = [order for order in await world.open_orders("usdt-tron", ["10"] * size) if isinstance(order, Payin)]
         await world.broadcast(*[world.payment(order) for order in orders])
         await world.mine("tron", 4)
-        fuse = Fuse()
-        database: Database = FaultyDatabase(world.database, fuse)  # type: ignore[assignment]
-        watcher = world.build_watcher(world.chain("tron"), database)
-        async with world.database.transaction() as tx:
-            await tx.execute("update cursors set lease_until = null")
-        while await watcher.step():
-            continue
-        counts.append(fuse.ticks)
+        counts.append(await count_statements(world))
         assert {await world.state(order) for order in orders} == {"paid"}
-        world.watchers["tron"] = watcher
         await world.settle()
     assert max(counts) - min(counts) <= 4, counts
 

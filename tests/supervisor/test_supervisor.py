@@ -242,11 +242,11 @@ def test_a_request_to_stop_ends_a_start_that_waits(folder, monkeypatch):
         silent.settimeout(60)
         connection, _ = silent.accept()
         everybody = family(server.pid)
-        asked_at = time.monotonic()
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0
-        assert time.monotonic() - asked_at < 20
         connection.close()
     assert everybody != set()
     assert [pid for pid in everybody if alive(pid)] == []
-    assert "Traceback" not in (folder / "serve.log").read_text()
+    told = (folder / "serve.log").read_text()
+    assert "asked to stop before everything was up" in told
+    assert "Traceback" not in told
